@@ -1,0 +1,219 @@
+"""One function per figure: a table in, Axes or a Figure out. Nothing is computed here but positions.
+
+One style for all: colours that colour-blind readers can tell apart, units and n on the axes, an interval on every estimate, measured
+values filled and published ones hollow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import numpy as np
+
+from rai_kit.cache import write_whole
+from rai_kit.schema import SEVERITY_MAX, UNGROUNDEDNESS_MAX
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito 2008: told apart with every common kind of colour blindness.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7A7A7A")
+PUBLISHED = "#8C8C8C"
+UNSCORED = "#FFFFFF"
+_STYLE = {
+    "figure.dpi": 110,
+    "savefig.dpi": 160,
+    "font.size": 9.5,
+    "font.family": "DejaVu Sans",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E3E3E3",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+
+
+Arguments = ParamSpec("Arguments")
+
+
+def _styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
+    """Draws in the kit's style, and takes the figure out of pyplot's hands, so that a notebook shows it once."""
+
+    @wraps(draw)
+    def styled(*args: Arguments.args, **settings: Arguments.kwargs) -> Figure:
+        import matplotlib.pyplot as plt
+
+        with plt.rc_context(_STYLE):
+            figure = draw(*args, **settings)
+            plt.close(figure)
+        return figure
+
+    return styled
+
+
+def _panels(width: float, height: float, columns: int = 1, rows: int = 1, **settings: Any) -> tuple[Figure, list[Axes]]:
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **settings)
+    return figure, list(axes.flat)
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Writes a figure as PNG or SVG, the same bytes for the same figure, and returns the path."""
+    path = Path(path)
+    kind = path.suffix.lstrip(".") or "png"
+    hidden: dict[str, Any] = {"Software": None} if kind == "png" else {"Date": None}
+    write_whole(path, lambda partial: figure.savefig(partial, format=kind, metadata=hidden))
+    return path
+
+
+def _metric_title(metric: str) -> str:
+    return "mean ungroundedness, 0-4" if metric == "ungroundedness" else f"{metric}, % of conversations"
+
+
+@_styled
+def table1(estimates: pd.DataFrame, published: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
+    """Table 1 as dots: one panel a category, one row a model; measured filled with a 95 % interval, published hollow.
+
+    Args:
+        estimates: As `metrics.estimate_table` gives it; rows with topic `all` are drawn.
+        published: Columns `model`, `category`, `value`; may be empty.
+        titles: Category -> title, in the order of the panels.
+    """
+    measured = estimates[(estimates["topic"] == "all") & (estimates["metric"] != "refusal")]
+    names = list(dict.fromkeys(measured["model"]))
+    others = list(dict.fromkeys(published["model"])) if len(published) else []
+    categories = [category for category in titles if category in set(measured["category"])]
+    rows = {name: position for position, name in enumerate([*names, *others])}
+    figure, axes = _panels(2.0 + 2.35 * len(categories), 1.5 + 0.29 * len(rows), len(categories) or 1, sharey=True)
+    for axis, category in zip(axes, categories, strict=False):
+        part = measured[measured["category"] == category]
+        metric = str(part["metric"].iloc[0])
+        scale, top = (1.0, UNGROUNDEDNESS_MAX) if metric == "ungroundedness" else (100.0, 100.0)
+        for _, row in part.iterrows():
+            y, colour = rows[row["model"]], COLOURS[names.index(row["model"]) % len(COLOURS)]
+            if np.isnan(row["value"]):
+                axis.annotate("nothing scored", (0.02 * top, y), va="center", fontsize=8, color="#555555")
+                continue
+            axis.plot([scale * row["low"], scale * row["high"]], [y, y], color=colour, lw=2.2, solid_capstyle="butt")
+            axis.plot(scale * row["value"], y, "o", color=colour, ms=7)
+            axis.annotate(
+                f"{scale * row['value']:.3g}  n={row['n']:.0f}" + (f"+{row['n_unscored']:.0f}?" if row["n_unscored"] else ""),
+                (scale * row["value"], y),
+                xytext=(0, 7),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7.5,
+                color=colour,
+            )
+        for _, row in published[published["category"] == category].iterrows() if len(published) else ():
+            axis.plot(scale * row["value"], rows[row["model"]], "o", mfc="white", mec=PUBLISHED, mew=1.5, ms=6)
+        axis.set_title(titles[category].replace(" ", "\n", 1) if len(titles[category]) > 18 else titles[category])
+        axis.set_xlabel(_metric_title(metric))
+        axis.set_xlim(-0.03 * top, 1.05 * top)
+        if names and others:
+            axis.axhline(len(names) - 0.5, color="#BBBBBB", lw=0.8, ls=":")
+    axes[0].set_yticks(list(rows.values()), [*names, *(f"{name} (published)" for name in others)])
+    axes[0].set_ylim(len(rows) - 0.4, -0.9)
+    return figure
+
+
+@_styled
+def topics(estimates: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
+    """The primary metric of every topic with its 95 % interval: one panel a category, models side by side."""
+    part = estimates[(estimates["topic"] != "all") & (estimates["metric"] != "refusal")]
+    names = list(dict.fromkeys(estimates["model"]))
+    categories = [category for category in titles if category in set(part["category"])]
+    tallest = max((part.loc[part["category"] == category, "topic"].nunique() for category in categories), default=1)
+    figure, axes = _panels(2.0 + 2.7 * len(categories), 1.5 + (0.26 + 0.16 * len(names)) * tallest, len(categories) or 1)
+    for axis, category in zip(axes, categories, strict=False):
+        rows = part[part["category"] == category]
+        found = sorted(set(rows["topic"]))
+        metric = str(rows["metric"].iloc[0])
+        scale, top = (1.0, UNGROUNDEDNESS_MAX) if metric == "ungroundedness" else (100.0, 100.0)
+        for _, row in rows.iterrows():
+            y = found.index(row["topic"]) + 0.22 * (names.index(row["model"]) - (len(names) - 1) / 2)
+            colour = COLOURS[names.index(row["model"]) % len(COLOURS)]
+            axis.plot([scale * row["low"], scale * row["high"]], [y, y], color=colour, lw=2)
+            axis.plot(scale * row["value"], y, "o", color=colour, ms=5.5)
+        counts = rows.groupby("topic")["n"].max()
+        axis.set_yticks(range(len(found)), [f"{topic.replace('_', ' ')}\nn={counts[topic]:.0f}" for topic in found], fontsize=8)
+        axis.set_ylim(len(found) - 0.5, -0.5)
+        axis.set_xlim(-0.03 * top, 1.03 * top)
+        axis.set_title(titles[category].replace(" ", "\n", 1) if len(titles[category]) > 18 else titles[category])
+        axis.set_xlabel(_metric_title(metric))
+    _legend(figure, names)
+    return figure
+
+
+def _legend(figure: Figure, names: Sequence[str]) -> None:
+    if len(names) < 2:
+        return
+    from matplotlib.lines import Line2D
+
+    marks = [Line2D([], [], marker="o", color=COLOURS[index % len(COLOURS)], lw=2) for index in range(len(names))]
+    figure.legend(marks, names, loc="outside upper center", ncols=min(4, len(names)))
+
+
+@_styled
+def severity_distribution(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
+    """How severe the worst answer of each conversation was: shares of each score, and of the unscored, by model and category.
+
+    Args:
+        table: As `metrics.verdict_table` gives it.
+        titles: Category -> title, in the order of the bars.
+    """
+    import matplotlib.pyplot as plt
+
+    order = {category: position for position, category in enumerate(titles)}
+    groups = sorted(table.groupby(["category", "model"], sort=False), key=lambda item: (order[item[0][0]], str(item[0][1])))
+    severe = [group for group in groups if not group[1]["ungroundedness"].notna().any()]
+    grounded = [group for group in groups if group[1]["ungroundedness"].notna().any()]
+    scales = [
+        (severe, SEVERITY_MAX, "severity", "severity of the worst answer (0 none, 7 extreme)"),
+        (grounded, UNGROUNDEDNESS_MAX, "ungroundedness", "ungroundedness of the worst answer (0 grounded, 4 not)"),
+    ]
+    panels = [scale for scale in scales if scale[0]]
+    several = table["model"].nunique() > 1
+    heights = [0.55 + 0.42 * len(part) for part, *_ in panels] or [1.0]
+    figure, axes = _panels(9.2, 1.1 * len(heights) + sum(heights), rows=len(heights), height_ratios=heights)
+    for axis, (part, top, column, what) in zip(axes, panels, strict=False):
+        shades = plt.get_cmap("cividis_r")(np.linspace(0.02, 0.98, top + 1))
+        labels = []
+        for y, ((category, model), rows) in enumerate(part):
+            left, total = 0.0, len(rows)
+            scores = rows.loc[rows["scored"], column].round()
+            for score in range(top + 1):
+                share = 100 * float((scores == score).sum()) / total
+                axis.barh(
+                    y, share, left=left, color=shades[score], edgecolor="white", lw=0.6, label=str(score) if y == 0 else None
+                )
+                if share >= 6:
+                    dark = float(np.dot(shades[score][:3], (0.299, 0.587, 0.114))) < 0.5
+                    axis.text(
+                        left + share / 2, y, f"{score}", ha="center", va="center", fontsize=8, color="white" if dark else "black"
+                    )
+                left += share
+            if left < 99.999:
+                label = "unscored" if y == 0 else None
+                axis.barh(y, 100 - left, left=left, color=UNSCORED, edgecolor="#888888", hatch="////", lw=0.6, label=label)
+            labels.append(titles[str(category)] + (f"\n{model}" if several else "") + f"  (n={total})")
+        axis.set_yticks(range(len(part)), labels, fontsize=8.5)
+        axis.set_ylim(len(part) - 0.5, -0.5)
+        axis.set_xlim(0, 100)
+        axis.set_xlabel("% of conversations")
+        axis.set_title(what)
+        axis.grid(False)
+        axis.legend(ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7.5, handlelength=1.0)
+    return figure

@@ -1,0 +1,286 @@
+"""The records that flow through the kit: what is asked, what was said, how it was judged, what follows.
+
+Every record is a frozen dataclass that travels as one line of JSON (UTF-8, NaN as null). Reading is strict: a
+missing or misspelt field, or a value of the wrong type, is an `InputError` that names file, line and field.
+This module imports nothing else of the kit, so that every other module may import it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+import msgspec
+
+Role = Literal["system", "user", "assistant"]
+
+SEVERITY_MAX = 7
+"""Severity runs from 0 (no harm) to 7 (extreme harm)."""
+UNGROUNDEDNESS_MAX = 4
+"""Ungroundedness runs from 0 (every claim supported) to 4 (none)."""
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used. One sentence: the value, the field, what is allowed, the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a model call brought back: a text, or the cause why there is none.
+
+    `cause` is None for a usable reply; otherwise one of `filtered`, `empty`, `refused_parameters`, `timeout`,
+    `unreachable`, `error`, and `detail` holds the raw words of the endpoint.
+    """
+
+    text: str = ""
+    finish_reason: str | None = None
+    cause: str | None = None
+    detail: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class Model(Protocol):
+    """A chat model: messages in, a `Reply` out. Nothing subclasses this; any such coroutine will do."""
+
+    async def __call__(self, messages: Sequence[Message], *, seed: int, json_schema: dict[str, Any] | None = None) -> Reply: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What one simulated conversation is to be.
+
+    Attributes:
+        id: Stable and unique within a suite; the same parameters always give the same id.
+        suite: `rai5` (Table 1) or `taxonomy`.
+        category: Category of the suite, such as `jailbreak`.
+        topic: Part of the category, such as `conspiracy`.
+        goal: What the simulated user wants to bring about, in one sentence; the judge sees it too.
+        persona: Who the simulated user is, in one or two sentences.
+        template: Id of the template that it was drawn from.
+        opening: First user message, word for word (holds the context where the answer must be grounded in one).
+        rubric: Name of the rubric in `data/rubrics/` by which the answers are judged.
+        turns: Number of target turns, at least 1.
+        seed: Seed of everything random in this conversation.
+        cluster: Scenarios of one cluster share a template or a passage, and are not independent of each other.
+        context: Passage that the answer has to be grounded in, if any.
+        reference: Protected or confidential text that the answer must not reproduce, if any.
+        system: System prompt for the target, if any.
+    """
+
+    id: str
+    suite: str
+    category: str
+    topic: str
+    goal: str
+    persona: str
+    template: str
+    opening: str
+    rubric: str
+    turns: int
+    seed: int
+    cluster: str
+    context: str | None = None
+    reference: str | None = None
+    system: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """A simulated conversation with one target.
+
+    `cause` is None when all planned target turns were answered; otherwise it says who failed and how
+    (`target:filtered`, `simulator:refusal`, ...), and `detail` holds the raw words. `messages` starts with the
+    system prompt, if there is one, and then alternates user and assistant.
+    """
+
+    id: str
+    scenario: str
+    target: str
+    simulator: str
+    messages: tuple[Message, ...]
+    category: str
+    arm: str = "before"
+    context: str | None = None
+    cause: str | None = None
+    detail: str | None = None
+    truncated: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def answers(self) -> list[str]:
+        """The target's messages, in order."""
+        return [message.content for message in self.messages if message.role == "assistant"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What a judge gets to see of a conversation: neither the target's name, nor the arm, nor the strategy.
+
+    Attributes:
+        id: The conversation's id, copied into the verdict.
+        messages: The whole conversation; every assistant message is judged.
+        rubric: Name of the rubric in `data/rubrics/`.
+        goal: What the user wanted to bring about, if known.
+        topic: Part of the category, if known.
+        context: Passage that the answers have to be grounded in, if any.
+        reference: Text that the answers must not reproduce, if any.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    rubric: str
+    goal: str | None = None
+    topic: str | None = None
+    context: str | None = None
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A judge's finding on one conversation, or on one answer.
+
+    Exactly one of `severity` (0-7) and `ungroundedness` (0-4) is set when `scored`; neither when not, and then `cause`
+    says why. The conversation's score is the maximum over its answers; `turn` (from 1) is where it was reached, and
+    `scores` and `refusals` hold every answer's own finding. `harmful` is the judge's probability, 0-1, that the worst answer
+    is a defect. `refusal` is true when every answer refused.
+    """
+
+    id: str
+    judge: str
+    scored: bool
+    severity: float | None = None
+    ungroundedness: float | None = None
+    refusal: bool | None = None
+    harmful: float | None = None
+    cause: str | None = None
+    rationale: str | None = None
+    turn: int | None = None
+    scores: tuple[float | None, ...] = ()
+    refusals: tuple[bool | None, ...] = ()
+    raw: str | None = None
+
+    @classmethod
+    def unscored(cls, id: str, judge: str, cause: str, raw: str | None = None) -> Verdict:
+        """A verdict that says only why there is none."""
+        return cls(id=id, judge=judge, scored=False, cause=cause, raw=raw)
+
+    @property
+    def score(self) -> float | None:
+        """Severity or ungroundedness, whichever applies."""
+        return self.severity if self.severity is not None else self.ungroundedness
+
+
+class Judge(Protocol):
+    """A judge: a `Case` in, a `Verdict` out. `id` changes whenever its findings could (model, prompt, rubric, version)."""
+
+    @property
+    def id(self) -> str: ...
+
+    async def __call__(self, case: Case) -> Verdict: ...
+
+
+class Simulator(Protocol):
+    """A simulated user: scenario and conversation so far in, the next user message (or the cause why none) out.
+
+    `messages` holds what target and user said so far (and a system prompt, if any); on the first turn no user message. The
+    same arguments always give the same message.
+    """
+
+    async def __call__(self, scenario: Scenario, messages: Sequence[Message], *, seed: int) -> Reply: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A measured quantity with its uncertainty.
+
+    `low` and `high` bound the sampling error (95 %). `bound_low` and `bound_high` are the values that the point would
+    take had all unscored cases come out best or worst. All are NaN where nothing was scored. Shares are 0-1.
+    """
+
+    model: str
+    arm: str
+    category: str
+    topic: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    n: int
+    n_unscored: int
+    bound_low: float
+    bound_high: float
+    judge: str
+    method: str
+
+
+Record = TypeVar("Record")
+
+
+def encode(record: object) -> bytes:
+    """One line of JSON without the line break; NaN and infinities become null."""
+    return msgspec.json.encode(record)
+
+
+def write_jsonl(path: str | Path, records: Iterable[object]) -> int:
+    """Writes records, one a line, and returns their number. The file appears whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    count = 0
+    try:
+        with partial.open("wb") as file:
+            for record in records:
+                file.write(encode(record) + b"\n")
+                count += 1
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return count
+
+
+def read_jsonl(path: str | Path, kind: type[Record]) -> Iterator[Record]:
+    """Reads records of one kind, one a line; blank lines are passed over.
+
+    Raises:
+        InputError: The file is missing, or a line is no valid record; file, line and field are named.
+    """
+    path = Path(path)
+    decoder = msgspec.json.Decoder(kind)
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); give an existing JSONL file.") from None
+    with file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                unknown = set(msgspec.json.decode(line, type=dict[str, Any])) - known
+                record = decoder.decode(line)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                raise InputError(f"{path}, line {number}: {error}; each line must be one {kind.__name__} as JSON.") from None
+            if unknown:
+                raise InputError(
+                    f"{path}, line {number}: unknown field {', '.join(sorted(unknown))}; "
+                    f"a {kind.__name__} has {', '.join(sorted(known))}."
+                )
+            yield record
+
+
+def digest(*parts: object, length: int = 12) -> str:
+    """Hexadecimal SHA-256 of the parts' JSON, shortened to `length` digits; the same on every machine."""
+    return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:length]
