@@ -39,6 +39,7 @@ def run(notebooks: tuple[str, ...], profile: str, parameters: tuple[str, ...], o
 
     folder = run_folder(out or f"outputs/{Path(profile).stem}")
     path = report.run_notebooks(report.find_notebooks(notebooks), profile, parameters, folder)
+    report.latest(folder)
     click.echo(f"report: {path}")
 
 
@@ -132,7 +133,7 @@ def main() -> None:
         click.echo("rai-kit: stopped; what was finished is kept, and the same command goes on from there.", err=True)
         sys.exit(130)
     except RuntimeError as error:
-        if type(error).__name__ != "NotebookFailed":
+        if type(error).__name__ != "NotebookFailed":  # known by name, so that papermill is loaded by `run` only
             raise
         click.echo(f"rai-kit: {error}", err=True)
         sys.exit(1)

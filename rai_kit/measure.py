@@ -7,8 +7,6 @@ the same folder takes up where it stopped.
 
 from __future__ import annotations
 
-import json
-import math
 import platform
 import sys
 from collections import Counter
@@ -20,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rai_kit import __version__, engine, metrics
-from rai_kit.cache import write_whole
+from rai_kit.cache import write_json
 from rai_kit.data import draw_scenarios, load_scenarios, rubric_names
 from rai_kit.data import suite as suite_of
 from rai_kit.journal import Journal
@@ -323,20 +321,6 @@ def versions() -> dict[str, str]:
     return {"rai_kit": __version__, "python": platform.python_version(), "platform": sys.platform} | {
         name: version(name) for name in packages
     }
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON whole, in UTF-8, with NaN as null."""
-
-    def clean(item: Any) -> Any:
-        if isinstance(item, float) and not math.isfinite(item):
-            return None
-        if isinstance(item, dict):
-            return {key: clean(inner) for key, inner in item.items()}
-        return [clean(inner) for inner in item] if isinstance(item, list | tuple) else item
-
-    text = json.dumps(clean(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def write_summary(path: Path, found: Sequence[Estimate]) -> None:

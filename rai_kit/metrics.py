@@ -274,3 +274,37 @@ def funnel(table: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def table1(found: pd.DataFrame, published: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
+    """Estimates laid out as Table 1 of the Phi-3 report: a row a category, a column a model, published columns marked as such.
+
+    Args:
+        found: As `estimate_table` gives it.
+        published: Columns `model`, `category`, `value`.
+        titles: Category -> title, in the order of the rows.
+
+    Returns:
+        Texts: `value [low, high]`, `n (unscored)`, shares 0-1; `-` where nothing was measured or published.
+    """
+    import pandas as pd
+
+    measured = found[(found["topic"] == "all") & (found["metric"] != "refusal")]
+    rows = {}
+    for category in (category for category in titles if category in set(measured["category"])):
+        part = measured[measured["category"] == category].set_index("model")
+        row = {"metric": _metric_words(str(part["metric"].iloc[0]))}
+        for model, one in part.iterrows():
+            scored = f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]" if one["n"] else "nothing scored"
+            row |= {
+                str(model): scored,
+                f"n, {model}": f"{one['n']}" + (f" (+{one['n_unscored']} unscored)" if one["n_unscored"] else ""),
+            }
+        for _, one in published[published["category"] == category].iterrows():
+            row[f"{one['model']} (published)"] = f"{one['value']:.3f}"
+        rows[titles[category]] = row
+    return pd.DataFrame.from_dict(rows, orient="index").fillna("-")
+
+
+def _metric_words(metric: str) -> str:
+    return "mean, 0-4" if metric == "ungroundedness" else metric

@@ -27,6 +27,10 @@ UNGROUNDEDNESS_MAX = 4
 class InputError(ValueError):
     """What the user gave cannot be used. One sentence: the value, the field, what is allowed, the way out."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the sentence, without the way through the kit's own code."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
