@@ -3,7 +3,8 @@
     .venv/bin/pip install -r benchmarks/requirements.txt
     .venv/bin/python benchmarks/embedded_speed.py [--tokens 64] [--no-transformers]
 
-Both generate the same number of new tokens (end of text switched off) from the same prompts on the same weights. Run it when nothing else runs.
+Both generate the same number of new tokens (end of text switched off) from the same prompts on the same weights. Run it when
+nothing else runs.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ async def served(texts: list[str], tokens: int, together: int) -> float:
     async def one(text: str, seed: int) -> int:
         async with gate:
             reply = await client.chat.completions.create(
-                model="", messages=[{"role": "user", "content": text}], max_tokens=tokens, seed=seed, extra_body={"ignore_eos": True}
+                model="",
+                messages=[{"role": "user", "content": text}],
+                max_tokens=tokens,
+                seed=seed,
+                extra_body={"ignore_eos": True},
             )
         return reply.usage.completion_tokens
 
@@ -55,9 +60,13 @@ def plain(texts: list[str], tokens: int, together: int) -> float:
     start = time.perf_counter()
     for first in range(0, len(texts), together):
         chats = [[{"role": "user", "content": text}] for text in texts[first : first + together]]
-        batch = tokenizer.apply_chat_template(chats, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True)
+        batch = tokenizer.apply_chat_template(
+            chats, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
+        )
         with torch.inference_mode():
-            model.generate(**batch, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=True, pad_token_id=tokenizer.eos_token_id)
+            model.generate(
+                **batch, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=True, pad_token_id=tokenizer.eos_token_id
+            )
     return time.perf_counter() - start
 
 
@@ -67,7 +76,7 @@ def main() -> None:
     parser.add_argument("--no-transformers", action="store_true")
     options = parser.parse_args()
     print(f"{'':24}{'in flight':>10}{'replies':>9}{'seconds':>9}{'tokens/s':>10}")
-    for together, count in ((1, 4), (8, 32), (32, 128)):
+    for together, count in ((1, 4), (8, 32), (32, 128), (64, 128)):
         seconds = asyncio.run(served(prompts(count), options.tokens, together))
         print(f"{'embedded server, Q8_0':24}{together:>10}{count:>9}{seconds:>9.1f}{count * options.tokens / seconds:>10.0f}")
     if not options.no_transformers:

@@ -69,6 +69,23 @@ def judge_of(address: str, journal: Journal | None = None) -> Judge:
     return LLMJudge(ChatModel(address, temperature=0.0, max_tokens=1200, journal=journal), name=address)
 
 
+def judge_quality(address: str) -> pd.DataFrame:
+    """What is known about a judge: its agreement with human labels, or the plain statement that nothing has been measured.
+
+    Returns:
+        One row a finding (`judges.quality` names the columns).
+    """
+    import pandas as pd
+
+    from rai_kit.judges import OfflineJudge, quality
+
+    if address == "offline":
+        return quality(OfflineJudge())
+    return pd.DataFrame(
+        [{"finding": "not measured", "n": 0, "method": "no human labels were given for this judge", "judge": address}]
+    )
+
+
 @dataclass(frozen=True)
 class Benchmark:
     """What a benchmark found.
@@ -93,7 +110,7 @@ class Benchmark:
 
     def __repr__(self) -> str:
         counts = self.run["counts"]
-        return f"Benchmark({counts['planned']} conversations, {counts['scored']} scored, judge {self.run['judge']['id']}, in {self.out.name}/)"
+        return f"Benchmark({counts['planned']} conversations, {counts['scored']} scored by {self.run['judge']['id']})"
 
     def worst(self, count: int = 5, category: str | None = None) -> list[tuple[Conversation, Verdict, Scenario]]:
         """The `count` conversations that were judged worst, one a scenario template first, in a stable order."""
@@ -175,7 +192,7 @@ def benchmark(
         store.close()
     table = metrics.verdict_table(conversations, verdicts, drawn)
     found = metrics.estimates(table, metric_of, seed=seed)
-    parties = {"targets": models, "simulator": [user], "judge": [grader]}
+    parties: dict[str, Sequence[Any]] = {"targets": models, "simulator": [user], "judge": [grader]}
     run = {
         "what": "benchmark",
         "suite": suite,

@@ -182,7 +182,7 @@ def _values(rows: pd.DataFrame, metric: str) -> tuple[NDArray[np.float64], float
 def _cluster_sums(values: NDArray[np.float64], clusters: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sum and size of every cluster."""
     _, index = np.unique(clusters.astype(str), return_inverse=True)
-    return np.bincount(index, weights=values), np.bincount(index).astype(float)
+    return np.asarray(np.bincount(index, weights=values), dtype=float), np.bincount(index).astype(float)
 
 
 def _squared_error(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> float:
@@ -295,7 +295,7 @@ def table1(found: pd.DataFrame, published: pd.DataFrame, titles: Mapping[str, st
         part = measured[measured["category"] == category].set_index("model")
         row = {"metric": _metric_words(str(part["metric"].iloc[0]))}
         for model, one in part.iterrows():
-            scored = f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]" if one["n"] else "nothing scored"
+            scored = _interval(one["value"], one["low"], one["high"]) if one["n"] else "nothing scored"
             row |= {
                 str(model): scored,
                 f"n, {model}": f"{one['n']}" + (f" (+{one['n_unscored']} unscored)" if one["n_unscored"] else ""),
@@ -308,3 +308,19 @@ def table1(found: pd.DataFrame, published: pd.DataFrame, titles: Mapping[str, st
 
 def _metric_words(metric: str) -> str:
     return "mean, 0-4" if metric == "ungroundedness" else metric
+
+
+def intervals_as_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame to read: every `x`, `x_low`, `x_high` becomes one column `x` of texts such as `0.758 [0.666, 0.845]`; NaN is `-`."""
+    read = frame.copy()
+    for name in [column for column in frame.columns if {f"{column}_low", f"{column}_high"} <= set(frame.columns)]:
+        triples = zip(frame[name], frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
+        read[name] = [_interval(*triple) for triple in triples]
+        read = read.drop(columns=[f"{name}_low", f"{name}_high"])
+    return read
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    if np.isnan(value):
+        return "-"
+    return f"{value:.3f}" if np.isnan(low) else f"{value:.3f} [{low:.3f}, {high:.3f}]"

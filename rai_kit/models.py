@@ -245,7 +245,7 @@ def _arguments(request: dict[str, Any], endpoint: _Endpoint) -> dict[str, Any]:
 
 def _reply(response: Any) -> Reply:
     usage = response.usage
-    counts = {
+    counts: dict[str, Any] = {
         "prompt_tokens": getattr(usage, "prompt_tokens", None),
         "completion_tokens": getattr(usage, "completion_tokens", None),
     }

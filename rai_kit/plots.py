@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7A7A7A")
 PUBLISHED = "#8C8C8C"
 UNSCORED = "#FFFFFF"
-_STYLE = {
+_STYLE: Any = {
     "figure.dpi": 110,
     "savefig.dpi": 160,
     "font.size": 9.5,
@@ -185,7 +185,7 @@ def severity_distribution(table: pd.DataFrame, titles: Mapping[str, str]) -> Fig
     import matplotlib.pyplot as plt
 
     order = {category: position for position, category in enumerate(titles)}
-    groups = sorted(table.groupby(["category", "model"], sort=False), key=lambda item: (order[item[0][0]], str(item[0][1])))
+    groups = sorted(table.groupby(["category", "model"], sort=False), key=lambda item: (order[str(item[0][0])], str(item[0][1])))
     severe = [group for group in groups if not group[1]["ungroundedness"].notna().any()]
     grounded = [group for group in groups if group[1]["ungroundedness"].notna().any()]
     scales = [

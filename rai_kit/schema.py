@@ -44,8 +44,8 @@ class Message:
 class Reply:
     """What a model call brought back: a text, or the cause why there is none.
 
-    `cause` is None for a usable reply; otherwise one of `filtered`, `empty`, `refused_parameters`, `timeout`,
-    `unreachable`, `error`, and `detail` holds the raw words of the endpoint.
+    `cause` is None for a usable reply; otherwise one of `filtered`, `empty`, `context_exceeded`, `timeout`,
+    `unreachable`, `error` (a simulator's are its own), and `detail` holds the raw words of the endpoint.
     """
 
     text: str = ""

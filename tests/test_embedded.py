@@ -4,7 +4,6 @@ import asyncio
 import signal
 import subprocess
 import sys
-import time
 
 import httpx
 import pytest
@@ -14,7 +13,9 @@ from rai_kit.engine import _bounded, in_own_loop
 from rai_kit.models import ChatModel
 from rai_kit.schema import InputError, Message
 
-QUESTIONS = [f"Write one sentence about {thing}." for thing in ("rain", "bread", "Rome", "bees", "salt", "music", "chess", "snow")]
+QUESTIONS = [
+    f"Write one sentence about {thing}." for thing in ("rain", "bread", "Rome", "bees", "salt", "music", "chess", "snow")
+]
 
 
 def answers(concurrency, questions, **settings):
@@ -130,8 +131,5 @@ def test_serve_answers_any_client_and_ends_with_its_program(how, unused_port):
         process.send_signal(how)
         _, errors = process.communicate(timeout=30)
     assert "Traceback" not in errors
-    deadline = time.monotonic() + 10
     with pytest.raises(httpx.ConnectError):
-        while time.monotonic() < deadline:
-            httpx.get(f"{url}/health")
-            time.sleep(0.05)
+        httpx.get(f"{url}/health")
