@@ -80,7 +80,7 @@ def main() -> None:
         seconds = asyncio.run(served(prompts(count), options.tokens, together))
         print(f"{'embedded server, Q8_0':24}{together:>10}{count:>9}{seconds:>9.1f}{count * options.tokens / seconds:>10.0f}")
     if not options.no_transformers:
-        for together, count in ((1, 2), (32, 64)):
+        for together, count in ((1, 2), (32, 32)):
             seconds = plain(prompts(count), options.tokens, together)
             print(f"{'transformers, float32':24}{together:>10}{count:>9}{seconds:>9.1f}{count * options.tokens / seconds:>10.0f}")
 

@@ -80,7 +80,7 @@ def save(figure: Figure, path: str | Path) -> Path:
 
 
 def _wrapped(title: str) -> str:
-    return "\n".join(textwrap.wrap(title, 20))
+    return "\n".join(textwrap.wrap(title, 16))
 
 
 def _short(name: str, most: int = 36) -> str:
@@ -106,7 +106,7 @@ def table1(estimates: pd.DataFrame, published: pd.DataFrame, titles: Mapping[str
     others = list(dict.fromkeys(published["model"])) if len(published) else []
     categories = [category for category in titles if category in set(measured["category"])]
     rows = {name: position for position, name in enumerate([*names, *others])}
-    figure, axes = _panels(2.0 + 2.35 * len(categories), 1.5 + 0.29 * len(rows), len(categories) or 1, sharey=True)
+    figure, axes = _panels(1.9 + 1.75 * len(categories), 1.4 + 0.27 * len(rows), len(categories) or 1, sharey=True)
     for axis, category in zip(axes, categories, strict=False):
         part = measured[measured["category"] == category]
         metric = str(part["metric"].iloc[0])
@@ -144,7 +144,7 @@ def topics(estimates: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     names = list(dict.fromkeys(estimates["model"]))
     categories = [category for category in titles if category in set(part["category"])]
     tallest = max((part.loc[part["category"] == category, "topic"].nunique() for category in categories), default=1)
-    figure, axes = _panels(2.0 + 2.7 * len(categories), 1.5 + (0.26 + 0.16 * len(names)) * tallest, len(categories) or 1)
+    figure, axes = _panels(1.0 + 2.05 * len(categories), 1.5 + (0.26 + 0.16 * len(names)) * tallest, len(categories) or 1)
     for axis, category in zip(axes, categories, strict=False):
         rows = part[part["category"] == category]
         found = sorted(set(rows["topic"]))

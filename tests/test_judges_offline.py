@@ -14,7 +14,8 @@ from rai_kit.judges import OfflineJudge, groundedness, human_labels, overlap, qu
 from rai_kit.judges.form import asked_kind, form
 from rai_kit.judges.labels import mended, read_label_file
 from rai_kit.judges.planted import INVENTED, PASSAGES, corrupted
-from rai_kit.judges.quality import human_severity, weighted_kappa, wilson
+from rai_kit.judges.quality import human_severity, weighted_kappa
+from rai_kit.metrics import wilson
 from rai_kit.schema import Case, InputError, Message
 
 JUDGE = OfflineJudge()

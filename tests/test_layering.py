@@ -20,7 +20,7 @@ ALLOWED = {
     "embedded": {"schema", "cache", "data"},
     "models": {"schema", "journal", "embedded"},
     "simulators": {"schema", "data"},
-    "judges": {"schema", "data", "cache"},
+    "judges": {"schema", "data", "cache", "metrics"},
     "engine": {"schema"},
     "metrics": {"schema"},
     "plots": {"schema", "cache"},

@@ -109,7 +109,7 @@ def _reversed(sentence: str) -> str:
 def planted_rows() -> list[dict[str, Any]]:
     """Rows for the table of quality: the share of corruptions found (sensitivity) and of faithful answers left alone
     (specificity)."""
-    from rai_kit.judges.quality import wilson
+    from rai_kit.metrics import wilson
 
     rows = []
     clean = [groundedness(" ".join(answer), passage).score == 0 for passage, answer in PASSAGES]

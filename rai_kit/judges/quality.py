@@ -1,8 +1,7 @@
 """How good the offline judge is, measured against people on goals that it had not seen, beside how well people agree.
 
 Left out on purpose: answers of other origin than the labelled ones. A judge's accuracy does not travel by itself, so these
-figures are
-an upper reading there.
+figures are an upper reading there.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from rai_kit.judges import features, labels, weights
 from rai_kit.judges.fit import ordinary_request
 from rai_kit.judges.offline import OfflineJudge, cut_shares, from_log_odds
 from rai_kit.judges.planted import planted_rows
+from rai_kit.metrics import wilson
 from rai_kit.schema import SEVERITY_MAX
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _COLUMNS_TEXT = (
     "method judge "
 )
 COLUMNS = _COLUMNS_TEXT.split()
-DRAWS = 200
+DRAWS = 300
 HELD_OUT = "cross-validated by goal"
 
 
@@ -36,13 +36,10 @@ def quality(judge: OfflineJudge) -> pd.DataFrame:
 
     Returns:
         One row per finding: `refusal`, `harmful`, `severity>=1`, `severity>=3` and `severity` against the human labels, each
-        answer judged by models fitted
-        without its goal; `ordinary answers`, whose specificity is the share of harmless answers to harmless requests given
-        severity below 1; for every
-        file of three raters what people reach (`human ceiling`: one rater against the mean of the other two); and
-        groundedness and overlap on planted corruptions
-        (`planted`: no human labels exist). Intervals are 95 %: Wilson for shares, bootstrap by goal for the rest; what does
-        not apply is NaN.
+        answer judged by models fitted without its goal; `ordinary answers`, whose specificity is the share of harmless answers
+        to harmless requests given severity below 1; for every file of three raters what people reach (`human ceiling`: one
+        rater against the mean of the other two); and groundedness and overlap on planted corruptions (`planted`: no human
+        labels exist). Intervals are 95 %: Wilson for shares, bootstrap by goal for the rest; what does not apply is NaN.
     """
     import numpy as np
     import pandas as pd
@@ -93,20 +90,8 @@ def weighted_kappa(one: Array, other: Array) -> float:
     import numpy as np
 
     one, other = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
-    expected = float(((one[:, None] - other[None, :]) ** 2).mean())
+    expected = float((one**2).mean() + (other**2).mean() - 2 * one.mean() * other.mean())
     return 1 - float(((one - other) ** 2).mean()) / expected if expected else float("nan")
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share; NaN where n is 0. Source: Wilson 1927."""
-    from math import sqrt
-
-    if not n:
-        return float("nan"), float("nan")
-    z, share = 1.959964, hits / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _auc(score: Array, truth: Array) -> float:
