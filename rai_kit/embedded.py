@@ -156,6 +156,10 @@ def _start(path: Path, port: int, api_key: str, slots: int) -> EmbeddedServer:
     params.cors_origins, params.cors_origins_explicit, params.cors_credentials = "null.invalid", True, False
     params.ui = params.endpoint_slots = params.endpoint_props = params.endpoint_metrics = False
     params.offline = True
+    # Attention over half-precision keys takes other kernels, which round otherwise, for a batch of one, for few and for many tokens:
+    # the same prompt would then get another reply when its prefix happened to be cached. With keys in Q8_0 one kernel does all.
+    params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
+    params.cache_type_k, params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_Q8_0, xllamacpp.ggml_type.GGML_TYPE_F16
     params.n_parallel = slots
     params.n_ctx = slots * CONTEXT
     params.fit_params = False

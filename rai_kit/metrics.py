@@ -310,14 +310,17 @@ def _metric_words(metric: str) -> str:
     return "mean, 0-4" if metric == "ungroundedness" else metric
 
 
-def intervals_as_text(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame to read: every `x`, `x_low`, `x_high` becomes one column `x` of texts such as `0.758 [0.666, 0.845]`; NaN is `-`."""
-    read = frame.copy()
-    for name in [column for column in frame.columns if {f"{column}_low", f"{column}_high"} <= set(frame.columns)]:
-        triples = zip(frame[name], frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
-        read[name] = [_interval(*triple) for triple in triples]
-        read = read.drop(columns=[f"{name}_low", f"{name}_high"])
-    return read
+def intervals_as_text(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Some columns of a frame to read: `x` with `x_low` and `x_high` becomes `0.758 [0.666, 0.845]`; what is absent is `-`."""
+    import pandas as pd
+
+    def words(row: Mapping[str, Any], name: str) -> str:
+        value = row.get(name)
+        if isinstance(value, float):
+            return _interval(value, row.get(f"{name}_low", float("nan")), row.get(f"{name}_high", float("nan")))
+        return "-" if value is None else str(value)
+
+    return pd.DataFrame([{name: words(row, name) for name in columns} for row in frame.to_dict("records")])
 
 
 def _interval(value: float, low: float, high: float) -> str:

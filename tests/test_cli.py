@@ -7,8 +7,8 @@ import sys
 import pytest
 from conftest import completion
 
-from rai_kit.schema import read_jsonl
 from rai_kit.schema import Verdict as VerdictRecord
+from rai_kit.schema import read_jsonl
 
 
 def kit(*words, **settings):
@@ -40,7 +40,10 @@ def test_judge_reads_and_writes_jsonl(tmp_path):
     [
         (["benchmark", "--target", "m@nowhere", "--out", "o"], "'m@nowhere' is no model address"),
         (["benchmark", "--target", "gpt-4o", "--out", "o"], "OPENAI_API_KEY"),
-        (["benchmark", "--target", "m@http://127.0.0.1:9/v1", "-n", "1", "--category", "jailbreak", "--out", "o"], "nothing answers"),
+        (
+            ["benchmark", "--target", "m@http://127.0.0.1:9/v1", "-n", "1", "--category", "jailbreak", "--out", "o"],
+            "nothing answers",
+        ),
         (["benchmark", "--target", "x.gguf@embedded", "--out", "o"], "smollm2-135m"),
         (["benchmark", "--target", "smollm2-135m@embedded", "--category", "jail", "--out", "o"], "jailbreak"),
         (["benchmark", "--target", "smollm2-135m@embedded", "--scenarios", "none.jsonl", "--out", "o"], "none.jsonl"),

@@ -66,7 +66,7 @@ def test_copied_passages_are_found_in_third_party_content(endpoint, tmp_path):
 
 def test_the_files_say_all_and_add_up(endpoint, tmp_path):
     endpoint.answer = lambda body: (200, completion("" if len(endpoint.requests) == 1 else WILLING))
-    found = run(endpoint, tmp_path)
+    found = run(endpoint, tmp_path, concurrency=1)
     assert {path.name for path in tmp_path.iterdir()} >= {
         "scenarios.jsonl", "conversations.jsonl", "verdicts.jsonl", "summary.json", "run.json", "journal.sqlite",
     }  # fmt: skip

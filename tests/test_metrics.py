@@ -197,3 +197,13 @@ def test_the_funnel_adds_up():
     row = metrics.funnel(table([0, None, 7, None])).iloc[0]
     assert (row["planned"], row["reached"], row["scored"], row["unscored"]) == (4, 4, 2, 2)
     assert row["causes"] == "judge:unparsable: 2"
+
+
+def test_a_frame_to_read():
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        [{"a": 0.5, "a_low": 0.25, "a_high": 0.75, "n": 3}, {"a": math.nan, "a_low": math.nan, "a_high": math.nan, "n": 0}]
+    )
+    read = metrics.intervals_as_text(frame, ["a", "n", "absent"])
+    assert read.to_dict("list") == {"a": ["0.500 [0.250, 0.750]", "-"], "n": ["3", "0"], "absent": ["-", "-"]}
