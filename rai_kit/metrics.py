@@ -314,7 +314,7 @@ def intervals_as_text(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFra
     """Some columns of a frame to read: `x` with `x_low` and `x_high` becomes `0.758 [0.666, 0.845]`; what is absent is `-`."""
     import pandas as pd
 
-    def words(row: Mapping[str, Any], name: str) -> str:
+    def words(row: Mapping[Any, Any], name: str) -> str:
         value = row.get(name)
         if isinstance(value, float):
             return _interval(value, row.get(f"{name}_low", float("nan")), row.get(f"{name}_high", float("nan")))
