@@ -89,7 +89,7 @@ def _short(name: str, most: int = 36) -> str:
 
 
 def _metric_title(metric: str) -> str:
-    return "mean ungroundedness, 0-4" if metric == "ungroundedness" else f"{metric}, % of conversations"
+    return "mean score, 0-4" if metric == "ungroundedness" else f"{metric}, %"
 
 
 @_styled
@@ -144,7 +144,9 @@ def topics(estimates: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     names = list(dict.fromkeys(estimates["model"]))
     categories = [category for category in titles if category in set(part["category"])]
     tallest = max((part.loc[part["category"] == category, "topic"].nunique() for category in categories), default=1)
-    figure, axes = _panels(1.0 + 2.05 * len(categories), 1.5 + (0.26 + 0.16 * len(names)) * tallest, len(categories) or 1)
+    figure, axes = _panels(
+        max(5.0, 1.0 + 2.05 * len(categories)), 1.5 + (0.26 + 0.16 * len(names)) * tallest, len(categories) or 1
+    )
     for axis, category in zip(axes, categories, strict=False):
         rows = part[part["category"] == category]
         found = sorted(set(rows["topic"]))
