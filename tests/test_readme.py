@@ -18,7 +18,8 @@ def test_the_snippet_prints_what_stands_below_it():
 
 def test_every_file_it_names_exists():
     for path in re.findall(r"`((?:data|rai_kit|tests|docs|benchmarks|notebooks|params)/[\w./]+)`|\]\(([\w./]+)\)", TEXT):
-        assert (ROOT / "".join(path)).exists(), path
+        if not re.search(r"[A-Z]{4}", "".join(path)):  # CATEGORY and NAME stand for names
+            assert (ROOT / "".join(path)).exists(), path
 
 
 def test_every_command_it_shows_exists():
