@@ -28,7 +28,7 @@ PUBLISHED = "#8C8C8C"
 UNSCORED = "#FFFFFF"
 _STYLE: Any = {
     "figure.dpi": 110,
-    "savefig.dpi": 160,
+    "savefig.dpi": 130,
     "font.size": 9.5,
     "font.family": "DejaVu Sans",
     "axes.spines.top": False,

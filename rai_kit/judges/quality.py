@@ -27,7 +27,7 @@ _COLUMNS_TEXT = (
     "method judge "
 )
 COLUMNS = _COLUMNS_TEXT.split()
-DRAWS = 300
+DRAWS = 200
 HELD_OUT = "cross-validated by goal"
 
 
