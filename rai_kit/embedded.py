@@ -33,6 +33,8 @@ SLOTS = 32
 """Conversations generated at the same time; more are queued by the server."""
 CONTEXT = 2048
 """Tokens a conversation may hold, prompt and answers together."""
+SERVING = "keys-q8_0-values-f16"
+"""How the server computes, as far as it shapes replies: part of a model's identity beside the hash of its weights."""
 
 
 def weights(name: str) -> Path:

@@ -77,16 +77,14 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def wilson(positives: float, n: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Wilson's score interval for a share; `n` may be an effective, fractional sample size. (NaN, NaN) for n = 0.
+def wilson(positives: float, n: float) -> tuple[float, float]:
+    """Wilson's 95 % score interval for a share; `n` may be an effective, fractional sample size. (NaN, NaN) for n = 0.
 
     Source: Wilson 1927; Brown, Cai and DasGupta 2001, section 3.1.1.
     """
-    from scipy.stats import norm
-
     if n <= 0:
         return float("nan"), float("nan")
-    z = _Z if confidence == CONFIDENCE else float(norm.ppf(0.5 + confidence / 2))
+    z = _Z
     share = positives / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))

@@ -72,7 +72,7 @@ class _Endpoint:
             from rai_kit import embedded
 
             self.weights = embedded.weights(address.name)
-            self.identity = f"embedded:{embedded.fingerprint(self.weights)}"
+            self.identity = f"embedded:{embedded.fingerprint(self.weights)}:{embedded.SERVING}"
         elif address.where is None:
             self.identity = os.environ.get("AZURE_OPENAI_ENDPOINT") or os.environ.get("OPENAI_BASE_URL") or OPENAI
             _check_environment(address)
@@ -148,7 +148,7 @@ class ChatModel:
 
     @property
     def identity(self) -> str:
-        """What answers: the base URL, or the hash of the embedded weights."""
+        """What answers: the base URL, or the hash of the embedded weights and how they are served."""
         return self._endpoint.identity
 
     async def __call__(self, messages: Sequence[Message], *, seed: int, json_schema: dict[str, Any] | None = None) -> Reply:
