@@ -2,42 +2,55 @@
 
 A call's key is the digest of everything that shapes its answer, so that any run resumes by running it again, and a
 finished run reruns without a call. Only usable replies are stored as answers; filtered, empty and failed ones are events,
-kept to be counted and never replayed. The file appears with the first record, so a run that could not start leaves none.
+kept to be counted and never replayed. Every record is committed before anything is built on it, and a commit outlives the process,
+however that ends. The file appears with the first record, so a run that could not start leaves none. It holds text and numbers only:
+loading somebody else's journal executes nothing.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from rai_kit.schema import InputError, Reply, digest
 
+T = TypeVar("T")
+
 _APPLICATION_ID = 0x7261695F  # "rai_", so that a foreign SQLite file is recognised
 _VERSION = 1
-_TABLES = """
-CREATE TABLE calls (key TEXT PRIMARY KEY, request TEXT NOT NULL, reply TEXT NOT NULL, at TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE events (id INTEGER PRIMARY KEY, key TEXT NOT NULL, reply TEXT NOT NULL, at TEXT NOT NULL);
-"""
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS calls (key TEXT PRIMARY KEY, request TEXT NOT NULL, reply TEXT NOT NULL, at TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, key TEXT NOT NULL, reply TEXT NOT NULL, at TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS batches (id TEXT PRIMARY KEY, endpoint TEXT NOT NULL, keys TEXT NOT NULL, at TEXT NOT NULL)",
+)
+_REPLY = msgspec.json.Decoder(Reply)
 
 
 def call_key(request: dict[str, Any]) -> str:
-    """The key of a call: the digest of its whole request, endpoint identity included."""
+    """The key of a call: the digest of its whole request.
+
+    That is the endpoint's identity, the model, messages, sampling parameters, the form asked of the answer, and the seed. The seed is
+    also the number of the replicate: two calls that differ in it alone are never served from each other, even
+    where an endpoint knows no seeds.
+    """
     return digest(request, length=32)
 
 
 class Journal:
-    """Finished calls of one run folder, or shared between several.
+    """Finished calls of one run folder, or shared between several, also between processes on one machine.
 
     Args:
         path: SQLite file; it need not exist yet.
 
     Raises:
-        InputError: The file is no journal, or one of another version. Nothing is overwritten.
+        InputError: The file is no journal, damaged, or of another version (nothing is overwritten then); at a `put`, it
+            cannot be written, as on a full disk.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -45,63 +58,147 @@ class Journal:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         if self.path.exists():
-            self._open()
+            self._guarded(lambda connection: None)
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is not None:
             return self._connection
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._check_length()
         connection = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None, timeout=60)
         try:
-            with_tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
-            if not with_tables:
-                connection.execute("PRAGMA journal_mode=WAL")
-                connection.executescript(
-                    f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id={_APPLICATION_ID}; PRAGMA user_version={_VERSION}; COMMIT;"
-                )
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             found = (
                 connection.execute("PRAGMA application_id").fetchone()[0],
                 connection.execute("PRAGMA user_version").fetchone()[0],
             )
-        except sqlite3.DatabaseError as error:
+            if tables and found != (_APPLICATION_ID, _VERSION):
+                raise InputError(f"{self.path} is no journal of this version of rai_kit; move it away or choose another --out.")
+            if not {"calls", "events", "batches"} <= tables:
+                connection.execute("PRAGMA journal_mode=WAL")
+                for statement in ("BEGIN IMMEDIATE", *_TABLES):  # two processes may both come first
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version={_VERSION}")
+                connection.execute("COMMIT")
+            # A commit survives the death of the process; only a power cut may cost the last few calls, never the file.
+            connection.execute("PRAGMA synchronous=NORMAL")
+        except BaseException:
             connection.close()
-            raise InputError(f"{self.path} is no journal of rai_kit ({error}); move it away or choose another --out.") from None
-        if found != (_APPLICATION_ID, _VERSION):
-            connection.close()
-            raise InputError(f"{self.path} is no journal of this version of rai_kit; move it away or choose another --out.")
-        # A commit survives the death of the process; only a power cut may cost the last few calls, never the file.
-        connection.execute("PRAGMA synchronous=NORMAL")
+            raise
         self._connection = connection
         return connection
 
+    def _check_length(self) -> None:
+        """A copy that was cut off opens like a whole one, and fails only where the missing pages are asked for."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if not self.path.exists() or not self.path.stat().st_size or (log.exists() and log.stat().st_size):
+            return  # nothing yet, or a process died while pages were on their way from the log: SQLite finishes that
+        with self.path.open("rb") as file:
+            head = file.read(100)
+        if head[:16] != b"SQLite format 3\0":
+            raise InputError(f"{self.path} is no journal of rai_kit; move it away or choose another --out.")
+        page = int.from_bytes(head[16:18], "big")
+        wanted = (65536 if page == 1 else page) * int.from_bytes(head[28:32], "big")
+        if len(head) < 100 or self.path.stat().st_size < wanted:
+            raise InputError(
+                f"{self.path} is cut off ({self.path.stat().st_size} of {wanted} bytes); copy it again, whole, or move it away."
+            )
+
+    def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Works on the open file; what SQLite cannot do becomes one sentence."""
+        with self._lock:
+            try:
+                return work(self._open())
+            except sqlite3.Error as error:
+                words = str(error)
+                if isinstance(error, sqlite3.OperationalError):  # full disk, no permission, locked for a minute, I/O error
+                    raise InputError(
+                        f"{self.path} could not be written or read ({words}); every call before this one is kept: "
+                        "mend that (is the disk full?) and run the same command again."
+                    ) from None
+                raise InputError(f"{self.path} is no journal of rai_kit, or damaged ({words}); move it away.") from None
+
     def get(self, key: str) -> Reply | None:
         """The stored answer to a call, or None."""
-        with self._lock:
-            if self._connection is None:
-                return None
-            row = self._connection.execute("SELECT reply FROM calls WHERE key = ?", (key,)).fetchone()
-        return None if row is None else msgspec.json.decode(row[0], type=Reply)
+        if self._connection is None and not self.path.exists():
+            return None
+        row = self._guarded(lambda connection: connection.execute("SELECT reply FROM calls WHERE key = ?", (key,)).fetchone())
+        return None if row is None else _REPLY.decode(row[0])
 
-    def put(self, key: str, request: dict[str, Any], reply: Reply) -> None:
-        """Commits a finished call: a usable reply as an answer, any other as an event."""
+    def put(self, key: str, request: dict[str, Any], reply: Reply) -> Reply:
+        """Commits a finished call: a usable reply as an answer, any other as an event.
+
+        Returns:
+            What the journal holds now: an answer that came in first wins, so that a rerun tells the same.
+        """
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         body = msgspec.json.encode(reply).decode()
-        with self._lock:
-            connection = self._open()
-            if reply.cause is None:
-                text = msgspec.json.encode(request).decode()
-                connection.execute("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?)", (key, text, body, now))
-            else:
-                connection.execute("INSERT INTO events (key, reply, at) VALUES (?, ?, ?)", (key, body, now))
+        if reply.cause is not None:
+            self._guarded(
+                lambda connection: connection.execute("INSERT INTO events (key, reply, at) VALUES (?, ?, ?)", (key, body, now))
+            )
+            return reply
+        text = msgspec.json.encode(request).decode()
+        statement = "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?)"
+        new = self._guarded(lambda connection: connection.execute(statement, (key, text, body, now)).rowcount)
+        return reply if new else self.get(key) or reply
+
+    def merge(self, other: str | Path) -> int:
+        """Takes over the calls and events of another journal; what is here already stays. Any number of times, in any order.
+
+        Returns:
+            The number of calls that were new.
+        """
+        Journal(other).close()  # one sentence if it is none
+
+        def work(connection: sqlite3.Connection) -> int:
+            connection.execute("ATTACH DATABASE ? AS other", (str(other),))
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                new = connection.execute("INSERT OR IGNORE INTO calls SELECT * FROM other.calls").rowcount
+                connection.execute(
+                    "INSERT INTO events (key, reply, at) SELECT key, reply, at FROM other.events "
+                    "EXCEPT SELECT key, reply, at FROM events"
+                )
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            finally:
+                connection.execute("DETACH DATABASE other")
+            return new
+
+        return self._guarded(work)
+
+    def add_batch(self, id: str, endpoint: str, keys: Iterable[str]) -> None:
+        """Notes a batch of calls that an endpoint has accepted, so that a later process collects it."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        text = msgspec.json.encode(list(keys)).decode()
+        self._guarded(
+            lambda connection: connection.execute("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?)", (id, endpoint, text, now))
+        )
+
+    def batches(self, endpoint: str) -> dict[str, list[str]]:
+        """Batches that were accepted and not yet collected, oldest first: id -> keys of their calls."""
+        if self._connection is None and not self.path.exists():
+            return {}
+        statement = "SELECT id, keys FROM batches WHERE endpoint = ? ORDER BY at, id"
+        rows = self._guarded(lambda connection: connection.execute(statement, (endpoint,)).fetchall())
+        return {id: msgspec.json.decode(keys, type=list[str]) for id, keys in rows}
+
+    def drop_batch(self, id: str) -> None:
+        """Forgets a batch, all of whose replies are stored."""
+        self._guarded(lambda connection: connection.execute("DELETE FROM batches WHERE id = ?", (id,)))
 
     def __len__(self) -> int:
-        with self._lock:
-            if self._connection is None:
-                return 0
-            return int(self._connection.execute("SELECT count(*) FROM calls").fetchone()[0])
+        if self._connection is None and not self.path.exists():
+            return 0
+        return int(self._guarded(lambda connection: connection.execute("SELECT count(*) FROM calls").fetchone()[0]))
 
     def close(self) -> None:
-        """Closes the file; the journal can still be read from by opening it again."""
+        """Closes the file; the journal opens it again when it is next asked."""
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
