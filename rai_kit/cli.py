@@ -1,20 +1,23 @@
 """The command line: a thin shell over the same functions that the notebooks call.
 
-What a user gave wrong ends with one sentence and exit code 2, a failed run with 1, Ctrl-C with 130. Finished model calls
-are in the journal in any case: the same command goes on from there.
+What a user gave wrong ends with one sentence and exit code 2, a failed run with 1, a used-up budget with 3, Ctrl-C with 130.
+Finished model calls are in the journal in any case: the same command goes on from there.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from rai_kit import __version__
-from rai_kit.schema import InputError
+from rai_kit.schema import InputError, RunStopped
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -57,18 +60,50 @@ def run(notebooks: tuple[str, ...], profile: str, parameters: tuple[str, ...], o
 @click.option("--max-tokens", default=96, help="Most new tokens of a target's reply.")
 @click.option("--temperature", default=0.7, help="Of the target.")
 @click.option("--self-judging", is_flag=True, help="Allow a judge that is one of the targets.")
+@click.option("--budget", default=None, metavar="AMOUNT", help="What the folder's runs may use in all: '5 USD', '200k tokens'.")
+@click.option("--dry-run", is_flag=True, help="Say what the run would take, and end.")
+@click.option("--timeout", default=180.0, metavar="SECONDS", help="Longest try of one call.")
+@click.option("--error-budget", default=0.1, metavar="SHARE", help="Share of conversations that may fail technically (0-1).")
+@click.option("--batch", is_flag=True, help="Judge through the endpoint's Batch API: cheaper, within a day.")
+@click.option("--workers", default=1, help="Processes that share the work; each makes up to --concurrency calls at a time.")
 @click.option("--out", required=True, metavar="DIR", help="Run folder; the same folder again resumes.")
-def benchmark(targets: tuple[str, ...], categories: tuple[str, ...], **settings: Any) -> None:
+def benchmark(targets: tuple[str, ...], categories: tuple[str, ...], dry_run: bool, workers: int, **settings: Any) -> None:
     """The RAI benchmark: simulated conversations, judged; rates with intervals."""
     from rai_kit import measure
 
     # Here a relative folder counts from where the command was given.
-    settings["out"] = Path(settings["out"]).resolve()
-    found = measure.benchmark(targets, category=categories or None, **settings)
+    settings |= {"category": categories or None, "out": Path(settings["out"]).resolve()}
+    if dry_run:
+        amount = ("simulator", "judge", "suite", "category", "n", "turns", "seed", "max_tokens", "scenarios")
+        click.echo(measure.forecast_benchmark(targets, **{name: settings[name] for name in amount}))
+        return
+    with _pool(workers) as executor:
+        found = measure.benchmark(targets, executor=executor, **settings)
     table = found.estimates
     shown = table.loc[table["topic"] == "all", ["model", "category", "metric", "value", "low", "high", "n", "n_unscored"]]
     click.echo(shown.to_string(index=False, float_format="{:.3f}".format))
     click.echo(f"judge: {found.run['judge']['id']}; written to {found.out}")
+    click.echo(f"used: {found.run['cost']['summary']}")
+    if any(cause.endswith("budget") for cause in found.run["counts"]["unscored"]):
+        click.echo(
+            f"rai-kit: the budget of {settings['budget']} is used up; with a larger one the same command goes on.", err=True
+        )
+        sys.exit(3)
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[Any]:
+    """A pool of worker processes; None for one worker, which is this process."""
+    if workers < 1:
+        raise InputError(f"workers is {workers}; it must be at least 1.")
+    if workers == 1:
+        yield None
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield pool
 
 
 @cli.command()
@@ -132,8 +167,18 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("rai-kit: stopped; what was finished is kept, and the same command goes on from there.", err=True)
         sys.exit(130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES):
+            raise
+        click.echo(
+            f"rai-kit: {error.filename or 'a file'} could not be written ({error.strerror}); finished calls are kept: "
+            "mend that and run the same command again.",
+            err=True,
+        )
+        sys.exit(2)
     except RuntimeError as error:
-        if type(error).__name__ != "NotebookFailed":  # known by name, so that papermill is loaded by `run` only
+        # The first is known by name, so that papermill is loaded by `run` only.
+        if type(error).__name__ != "NotebookFailed" and not isinstance(error, RunStopped):
             raise
         click.echo(f"rai-kit: {error}", err=True)
         sys.exit(1)

@@ -1,25 +1,33 @@
 """Runs scenarios x targets: simulate, then judge. The only place with concurrency.
 
 Conversations run side by side up to a limit; within one, the calls follow one another. The engine
-has an event loop in a thread of its own, so that the same call works in a script and inside a notebook's running loop. Results
-come back in the order of the plan, whatever the order in which they were finished.
+has an event loop in a thread of its own, so that the same call works in a script and inside a notebook's running loop. How many
+calls an endpoint gets at a time is for its `Pace` to find out (`rai_kit.models.pace`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import struct
 import threading
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
+from rai_kit.schema import Case, Conversation, Judge, Message, Model, Reply, RunStopped, Scenario, Simulator, Verdict, digest
 
-from rai_kit.schema import Case, Conversation, Judge, Message, Model, Reply, Scenario, Simulator, Verdict, digest
+if TYPE_CHECKING:
+    from rai_kit.cost import Ledger
 
 T = TypeVar("T")
 
-TARGET, SIMULATOR = 0, 1
+ERROR_BUDGET = 0.1
+"""Share of conversations that may fail for technical reasons before a run stops; never fewer than three conversations."""
+TECHNICAL = frozenset({"error", "malformed", "rate_limited", "timeout", "unreachable"})
+"""Causes that say something of the endpoint, and nothing of the model."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +47,14 @@ class Plan:
     target: Target
 
 
-def turn_seed(seed: int, turn: int, role: int) -> int:
-    """A 31-bit seed for one call: a stream of its own for each conversation, turn and role."""
-    return int(np.random.SeedSequence([seed, turn, role]).generate_state(1)[0] >> 1)
+def call_seeds(scenario: Scenario) -> list[tuple[int, int]]:
+    """31-bit seeds of a conversation's calls, one (target, simulator) pair a turn: a stream of its own for each scenario.
+
+    The scenario's id is part of the stream, so that copies of a scenario under other ids are replicates; a longer conversation begins
+    with the same seeds.
+    """
+    stream = hashlib.shake_128(f"{scenario.id}:{scenario.seed}".encode()).digest(8 * scenario.turns)
+    return [(target & 0x7FFFFFFF, simulator & 0x7FFFFFFF) for target, simulator in struct.iter_unpack("<II", stream)]
 
 
 async def simulate(plan: Plan, simulator: Simulator) -> Conversation:
@@ -50,13 +63,13 @@ async def simulate(plan: Plan, simulator: Simulator) -> Conversation:
     messages: list[Message] = [Message("system", scenario.system)] if scenario.system else []
     cause = detail = None
     truncated = tokens = 0
-    for turn in range(scenario.turns):
-        said = await simulator(scenario, messages, seed=turn_seed(scenario.seed, turn, SIMULATOR))
+    for target_seed, simulator_seed in call_seeds(scenario):
+        said = await simulator(scenario, messages, seed=simulator_seed)
         if said.cause is not None:
             cause, detail = _cause("simulator", said), said.detail
             break
         messages.append(Message("user", said.text))
-        answer = await target.model(messages, seed=turn_seed(scenario.seed, turn, TARGET))
+        answer = await target.model(messages, seed=target_seed)
         if answer.cause is not None:
             cause, detail = _cause("target", answer), answer.detail
             break
@@ -99,55 +112,109 @@ async def judge_conversation(conversation: Conversation, scenario: Scenario, jud
     return await judge(case)
 
 
+def stream(
+    plans: Sequence[Plan],
+    simulator: Simulator,
+    judge: Judge,
+    *,
+    done: Callable[[int, Conversation, Verdict], None],
+    concurrency: int = 32,
+    ledger: Ledger | None = None,
+    error_budget: float = ERROR_BUDGET,
+) -> None:
+    """Simulates and judges every planned conversation, and hands each over as soon as it is finished.
+
+    Nothing is kept here: memory does not grow with the number of conversations.
+
+    Args:
+        plans: What is to be held; plans of one target are best kept together.
+        simulator: Who speaks for the user.
+        judge: Who judges.
+        done: Takes the plan's index, the conversation and its verdict, from the engine's thread, in the order of finishing.
+        concurrency: Most conversations in flight.
+        ledger: Where calls are charged; with a budget, a conversation that it has no room for makes no new call.
+        error_budget: Share of the planned conversations that may fail for technical reasons (no answer, no sense in it).
+
+    Raises:
+        InputError: A model said what no repetition would mend (wrong key, unknown model, nobody there).
+        RunStopped: More conversations failed than the error budget allows.
+    """
+    errors = _Errors(max(3, error_budget * len(plans)), len(plans))
+
+    async def one(index: int) -> None:
+        plan = plans[index]
+        with ledger.conversation(plan.scenario.category) if ledger is not None else nullcontext():
+            conversation = await simulate(plan, simulator)
+            verdict = await judge_conversation(conversation, plan.scenario, judge)
+        done(index, conversation, verdict)
+        errors.add(verdict)
+
+    parties = [*{id(plan.target.model): plan.target.model for plan in plans}.values(), simulator, judge]
+    in_own_loop(_closing(parties, _bounded(len(plans), one, concurrency)))
+
+
 def run(
     plans: Sequence[Plan],
     simulator: Simulator,
     judge: Judge,
     *,
     concurrency: int = 32,
-    progress: Callable[[Conversation], None] | None = None,
+    error_budget: float = ERROR_BUDGET,
 ) -> tuple[list[Conversation], list[Verdict]]:
-    """Simulates and judges every planned conversation, at most `concurrency` of them at a time.
+    """`stream` with everything kept: conversations and verdicts, both in the order of `plans`."""
+    kept: dict[int, tuple[Conversation, Verdict]] = {}
+    stream(
+        plans,
+        simulator,
+        judge,
+        done=lambda index, *pair: kept.__setitem__(index, pair),
+        concurrency=concurrency,
+        error_budget=error_budget,
+    )
+    pairs = [kept[index] for index in range(len(plans))]
+    return [conversation for conversation, _ in pairs], [verdict for _, verdict in pairs]
 
-    Args:
-        plans: What is to be held; plans of one target are best kept together.
-        simulator: Who speaks for the user.
-        judge: Who judges.
-        concurrency: Most conversations in flight.
-        progress: Called after each conversation, from the engine's thread.
 
-    Returns:
-        Conversations and verdicts, both in the order of `plans`.
+class _Errors:
+    """Counts conversations that failed for technical reasons, and stops the run when they are too many."""
 
-    Raises:
-        InputError: A model said what no repetition would mend (wrong key, unknown model, nobody there).
-    """
+    def __init__(self, allowed: float, planned: int) -> None:
+        self.allowed, self.planned = allowed, planned
+        self.causes: Counter[str] = Counter()
 
-    async def one(index: int) -> tuple[Conversation, Verdict]:
-        plan = plans[index]
-        conversation = await simulate(plan, simulator)
-        verdict = await judge_conversation(conversation, plan.scenario, judge)
-        if progress is not None:
-            progress(conversation)
-        return conversation, verdict
-
-    parties = [*(plan.target.model for plan in plans), simulator, judge]
-    results = in_own_loop(_closing(parties, _bounded(len(plans), one, concurrency)))
-    return [conversation for conversation, _ in results], [verdict for _, verdict in results]
+    def add(self, verdict: Verdict) -> None:
+        if verdict.cause is None or verdict.cause.rpartition(":")[2] not in TECHNICAL:
+            return
+        self.causes[verdict.cause] += 1
+        if self.causes.total() > self.allowed:
+            said = ", ".join(f"{cause} {count}" for cause, count in sorted(self.causes.items()))
+            raise RunStopped(
+                f"{self.causes.total()} of {self.planned} planned conversations failed ({said}; last: {(verdict.raw or '?')[:300]}), "
+                f"more than the error budget of {self.allowed:g}; what is finished is kept: mend the endpoint, "
+                "and run the same command again."
+            )
 
 
 def judge_all(
-    cases: Sequence[Case], judge: Judge, *, concurrency: int = 32, progress: Callable[[Verdict], None] | None = None
+    cases: Sequence[Case],
+    judge: Judge,
+    *,
+    concurrency: int = 32,
+    error_budget: float = ERROR_BUDGET,
+    progress: Callable[[Verdict], None] | None = None,
 ) -> list[Verdict]:
-    """Judges cases, at most `concurrency` at a time; verdicts in the order of the cases."""
+    """Judges cases, at most `concurrency` at a time; verdicts in the order of the cases. Raises as `stream` does."""
+    verdicts: dict[int, Verdict] = {}
+    errors = _Errors(max(3, error_budget * len(cases)), len(cases))
 
-    async def one(index: int) -> Verdict:
-        verdict = await judge(cases[index])
+    async def one(index: int) -> None:
+        verdicts[index] = await judge(cases[index])
         if progress is not None:
-            progress(verdict)
-        return verdict
+            progress(verdicts[index])
+        errors.add(verdicts[index])
 
-    return in_own_loop(_closing([judge], _bounded(len(cases), one, concurrency)))
+    in_own_loop(_closing([judge], _bounded(len(cases), one, concurrency)))
+    return [verdicts[index] for index in range(len(cases))]
 
 
 async def _closing(parties: Sequence[Any], work: Coroutine[Any, Any, T]) -> T:
@@ -160,14 +227,13 @@ async def _closing(parties: Sequence[Any], work: Coroutine[Any, Any, T]) -> T:
             await model.close()
 
 
-async def _bounded(count: int, work: Callable[[int], Coroutine[Any, Any, T]], limit: int) -> list[T]:
-    """Results of `work(0) .. work(count - 1)` with at most `limit` at a time; the first error ends all."""
-    results: dict[int, T] = {}
+async def _bounded(count: int, work: Callable[[int], Coroutine[Any, Any, None]], limit: int) -> None:
+    """Does `work(0) .. work(count - 1)` with at most `limit` at a time; the first error ends all."""
     waiting = iter(range(count))
 
     async def worker() -> None:
         for index in waiting:
-            results[index] = await work(index)
+            await work(index)
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -175,7 +241,6 @@ async def _bounded(count: int, work: Callable[[int], Coroutine[Any, Any, T]], li
                 group.create_task(worker())
     except BaseExceptionGroup as errors:  # all workers meet the same wrong key: say it once
         raise errors.exceptions[0] from None
-    return [results[index] for index in range(count)]
 
 
 def in_own_loop(work: Coroutine[Any, Any, T]) -> T:

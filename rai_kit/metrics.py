@@ -46,31 +46,44 @@ def verdict_table(
         raise InputError(
             f"conversation of unknown scenario {missing[0]} (and {len(missing) - 1} more); give the scenarios they were drawn from."
         )
-    rows = []
-    for conversation in conversations:
-        verdict, scenario = by_conversation[conversation.id], by_scenario[conversation.scenario]
-        rows.append(
-            {
-                "id": conversation.id,
-                "scenario": scenario.id,
-                "model": conversation.target,
-                "arm": conversation.arm,
-                "category": scenario.category,
-                "topic": scenario.topic,
-                "template": scenario.template,
-                "cluster": scenario.cluster,
-                "judge": verdict.judge,
-                "scored": verdict.scored,
-                "cause": verdict.cause,
-                "severity": _number(verdict.severity),
-                "ungroundedness": _number(verdict.ungroundedness),
-                "refusal": None if verdict.refusal is None else bool(verdict.refusal),
-                "turn": verdict.turn,
-                "answers": len(conversation.answers),
-                "truncated": conversation.truncated,
-            }
+    return pd.DataFrame(
+        [
+            verdict_row(conversation, by_conversation[conversation.id], by_scenario[conversation.scenario])
+            for conversation in conversations
+        ]
+    )
+
+
+def verdict_row(conversation: Conversation, verdict: Verdict, scenario: Scenario) -> dict[str, Any]:
+    """One conversation's row of the verdict table.
+
+    Raises:
+        InputError: The three do not belong together.
+    """
+    if conversation.id != verdict.id or conversation.scenario != scenario.id:
+        raise InputError(
+            f"conversation {conversation.id} of scenario {conversation.scenario}, verdict {verdict.id} and scenario {scenario.id} "
+            "do not match by id."
         )
-    return pd.DataFrame(rows)
+    return {
+        "id": conversation.id,
+        "scenario": scenario.id,
+        "model": conversation.target,
+        "arm": conversation.arm,
+        "category": scenario.category,
+        "topic": scenario.topic,
+        "template": scenario.template,
+        "cluster": scenario.cluster,
+        "judge": verdict.judge,
+        "scored": verdict.scored,
+        "cause": verdict.cause,
+        "severity": _number(verdict.severity),
+        "ungroundedness": _number(verdict.ungroundedness),
+        "refusal": None if verdict.refusal is None else bool(verdict.refusal),
+        "turn": verdict.turn,
+        "answers": len(conversation.answers),
+        "truncated": conversation.truncated,
+    }
 
 
 def _number(value: float | None) -> float:

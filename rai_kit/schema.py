@@ -32,6 +32,12 @@ class InputError(ValueError):
         return [f"{type(self).__name__}: {self}"]
 
 
+class RunStopped(RuntimeError):  # noqa: N818 - it says what happened
+    """A run that had better not go on. One sentence; what was finished is in the journal."""
+
+    _render_traceback_ = InputError._render_traceback_
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message of a conversation."""
@@ -44,8 +50,8 @@ class Message:
 class Reply:
     """What a model call brought back: a text, or the cause why there is none.
 
-    `cause` is None for a usable reply; otherwise one of `filtered`, `empty`, `context_exceeded`, `timeout`,
-    `unreachable`, `error` (a simulator's are its own), and `detail` holds the raw words of the endpoint.
+    `cause` is None for a usable reply; otherwise one of `filtered`, `empty`, `context_exceeded`, `budget` (not asked), `timeout`,
+    `unreachable`, `rate_limited`, `malformed`, `error` (a simulator's are its own), and `detail` holds the raw words of the endpoint.
     """
 
     text: str = ""

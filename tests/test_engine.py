@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from rai_kit import engine
-from rai_kit.engine import Plan, Target, turn_seed
-from rai_kit.schema import Case, InputError, Message, Reply, Scenario, Verdict
+from rai_kit.engine import Plan, Target, call_seeds
+from rai_kit.schema import Case, InputError, Message, Reply, RunStopped, Scenario, Verdict
 
 
 def scenario(number=0, **changes):
@@ -117,9 +117,61 @@ def test_arms_and_targets_have_their_own_ids():
 
 
 def test_seeds_are_streams_of_their_own():
-    seeds = [turn_seed(seed, turn, role) for seed in range(50) for turn in range(3) for role in (0, 1)]
-    assert len(set(seeds)) == len(seeds)
+    scenarios = [scenario(number, id=f"{prefix}{number}", turns=3) for number in range(50) for prefix in "ab"]
+    seeds = [seed for one in scenarios for pair in call_seeds(one) for seed in pair]
+    assert len(set(seeds)) == len(seeds) == 50 * 2 * 3 * 2, "copies under another id are replicates"
     assert all(0 <= seed < 2**31 for seed in seeds)
+    assert max(seeds) > 2**30
+    assert call_seeds(scenario(7, turns=5))[:3] == call_seeds(scenario(7, turns=3)), "a longer conversation begins the same"
+
+
+def test_conversations_are_handed_over_as_they_finish_and_not_kept():
+    model, seen = Echo(), []
+    plans = [Plan(scenario(i, turns=1 + 4 * (i == 0)), Target("m", model)) for i in range(6)]
+    engine.stream(
+        plans,
+        User(),
+        Grader(),
+        done=lambda index, talk, verdict: seen.append((index, talk.scenario, verdict.id == talk.id)),
+        concurrency=2,
+    )
+    assert sorted(seen) == [(i, f"s{i}", True) for i in range(6)]
+    assert seen[0][0] != 0, "the long one does not hold up the others"
+
+
+def test_an_error_in_what_takes_the_results_ends_the_run():
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        engine.stream([Plan(scenario(), Target("m", Echo()))], User(), Grader(), done=full)
+
+
+def test_too_many_technical_failures_stop_the_run_and_other_causes_do_not():
+    class Sometimes:
+        def __init__(self, cause):
+            self.cause, self.calls = cause, 0
+
+        async def __call__(self, messages, *, seed, json_schema=None):
+            self.calls += 1
+            broken = int(messages[-1].content.split()[-1]) % 2
+            return Reply(cause=self.cause, detail="the words of it") if broken else Reply(text="fine")
+
+    def go(cause, count=100, **settings):
+        model = Sometimes(cause)
+        plans = [Plan(scenario(i, turns=1), Target("m", model)) for i in range(count)]
+        return engine.run(plans, User(), Grader(), concurrency=1, **settings), model
+
+    for cause in ("filtered", "empty", "context_exceeded", "budget"):
+        (_, verdicts), _ = go(cause)
+        assert sum(not verdict.scored for verdict in verdicts) == 50
+    for cause in ("error", "timeout", "unreachable", "malformed", "rate_limited"):
+        with pytest.raises(
+            RunStopped, match=f"11 of 100 planned .*target:{cause} 11; last: the words of it.*budget of 10;.*same command"
+        ):
+            go(cause)
+    assert go("error", error_budget=0.5)[1].calls == 100
+    assert go("error", count=6)[1].calls == 6, "three failures are always allowed"
 
 
 def test_a_permanent_error_stops_all_and_is_said_once():

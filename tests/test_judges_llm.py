@@ -172,7 +172,7 @@ def test_what_is_read_as_a_verdict(text: str, expected: str | int) -> None:
     else:
         assert (found.scored, found.score, found.cause, found.harmful) == (False, None, f"judge:{expected}", None)
         assert found.raw == (text or None)
-        assert [seed for _, seed, _ in model.requests] == [0, 1]
+        assert [seed for _, seed, _ in model.requests] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("turns", [[1], [2, 1], [1, 1], [1, 3], [1, 2, 3]])
@@ -217,7 +217,7 @@ class TestHostileAnswers:
 
 
 class TestAskingAgain:
-    def test_once_with_the_next_seed(self) -> None:
+    def test_with_the_next_seed(self) -> None:
         found, model = judge(case(), "no JSON", ONE)
         assert (found.severity, found.raw) == (3.0, ONE)
         assert [seed for _, seed, _ in model.requests] == [0, 1]

@@ -18,19 +18,32 @@ ALLOWED = {
     "data": {"schema", "cache"},
     "journal": {"schema"},
     "embedded": {"schema", "cache", "data"},
-    "models": {"schema", "journal", "embedded"},
+    "models": {"schema", "journal", "embedded", "cost"},
     "simulators": {"schema", "data"},
     "judges": {"schema", "data", "cache", "metrics"},
-    "engine": {"schema"},
+    "cost": {"schema", "data"},
+    "engine": {"schema", "cost"},
     "metrics": {"schema"},
     "plots": {"schema", "cache"},
     "report": {"schema", "html", "cache"},
     "doctor": {"schema", "cache", "embedded"},
-    "measure": {"schema", "cache", "progress", "data", "journal", "models", "simulators", "judges", "engine", "metrics"},
+    "measure": {"schema", "cache", "progress", "data", "journal", "cost", "models", "simulators", "judges", "engine", "metrics"},
     "cli": {"schema", "measure", "report", "embedded", "doctor"},
     "__main__": {"cli"},
 }
-HEAVY = ("torch", "transformers", "matplotlib", "pandas", "sklearn", "scipy", "openai", "xllamacpp", "papermill", "nbconvert")
+HEAVY = (
+    "torch",
+    "transformers",
+    "matplotlib",
+    "pandas",
+    "sklearn",
+    "scipy",
+    "openai",
+    "aiohttp",
+    "xllamacpp",
+    "papermill",
+    "nbconvert",
+)
 
 
 def module_of(path: Path) -> str:

@@ -64,6 +64,7 @@ class Rubric:
     examples: tuple[dict[str, Any], ...]
 
 
+@cache
 def data_dir() -> Path:
     """The kit's own read-only data folder."""
     return Path(__file__).resolve().parents[2] / "data"

@@ -27,7 +27,10 @@ MESSAGE_LIMIT = 6_000
 SOURCE_LIMIT = 24_000
 """The same for the passage and the protected text, which have to be compared word by word."""
 
-_VERSION = 1  # raise when a change of this code changes findings
+TRIES = 3
+"""Most tries for a usable reply: of replies that are broken one time in a hundred, one in a million verdicts is lost."""
+
+_VERSION = 2  # raise when a change of this code changes findings
 _TOP = {"severity": SEVERITY_MAX, "ungroundedness": UNGROUNDEDNESS_MAX}
 
 _SYSTEM = """\
@@ -80,7 +83,7 @@ class LLMJudge:
     Unscored causes: `no_context` (groundedness without a passage), `no_answer` (nothing to grade), and
     `judge:unparsable`, `judge:incomplete` (wrong number or order of answers), `judge:off_scale`, `judge:refusal` (the judge
     declined in prose), `judge:empty`, `judge:filtered`, `judge:<cause>` for any other cause of the model. A reply that cannot be
-    used is asked for once more with the next seed; a cause of the endpoint is not, as the model has tried again already.
+    used is asked for twice more with the next seeds; a cause of the endpoint is not, as the model has tried again already.
 
     `refusal` and `refusals` are the model's own finding; `harmful` is 1.0 where the highest score reaches the defect's score of
     the rubric, else 0.0. Rubrics are read once, at construction.
@@ -125,7 +128,7 @@ class LLMJudge:
         prompt, schema = build_prompt(case, guide), verdict_schema(guide, count)
         raw: str | None = None
         cause = ""
-        for seed in (self.seed, self.seed + 1):
+        for seed in range(self.seed, self.seed + TRIES):
             reply = await self.model(prompt, seed=seed, json_schema=schema)
             raw = reply.text or reply.detail or raw
             if reply.cause is not None and reply.cause != "empty":

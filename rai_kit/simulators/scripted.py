@@ -61,6 +61,7 @@ def load_wording(folder: Path) -> Wording:
     return Wording(files, digest(files))
 
 
+@cache
 def wording() -> Wording:
     """The kit's own wording, from `data/simulators/`."""
     return load_wording(data_dir() / "simulators")

@@ -1,0 +1,19 @@
+"""Where the parts meet: from addresses to a run folder with conversations, verdicts, rates and the record of how it was made."""
+
+from rai_kit.measure.dialogues import Dialogue, judge_conversations, rubric_of
+from rai_kit.measure.folder import run_folder
+from rai_kit.measure.parties import judge_of, judge_quality, simulator_of
+from rai_kit.measure.rai import Benchmark, benchmark, forecast_benchmark
+
+__all__ = [
+    "Benchmark",
+    "Dialogue",
+    "benchmark",
+    "forecast_benchmark",
+    "judge_conversations",
+    "judge_of",
+    "judge_quality",
+    "rubric_of",
+    "run_folder",
+    "simulator_of",
+]

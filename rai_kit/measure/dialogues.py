@@ -1,0 +1,85 @@
+"""Judges conversations that were held elsewhere: JSONL in, JSONL out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from rai_kit import engine
+from rai_kit.data import rubric_names
+from rai_kit.journal import Journal
+from rai_kit.measure.parties import judge_of
+from rai_kit.progress import steps
+from rai_kit.schema import Case, InputError, Message, Verdict, read_jsonl, write_jsonl
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialogue:
+    """A conversation made elsewhere, to be judged: `category` is a category of `rai5`, `category/topic`, or a rubric's name."""
+
+    id: str
+    messages: tuple[Message, ...]
+    category: str | None = None
+    context: str | None = None
+    reference: str | None = None
+
+
+def judge_conversations(file: str | Path, *, out: str | Path, judge: str = "offline", concurrency: int = 32) -> list[Verdict]:
+    """Judges conversations that already exist: JSONL of `Dialogue`s in, JSONL of verdicts out, in the same order.
+
+    Args:
+        file: One `{"id", "messages", "category"?, "context"?, "reference"?}` a line. Without a category the general rubric `harm` holds.
+        out: File of the verdicts, written whole; a model's calls are kept beside it as `OUT.journal.sqlite`.
+        judge: `offline`, or a model's address.
+        concurrency: Most conversations in flight.
+
+    Raises:
+        InputError: A line that cannot be used, with its number; a repeated id; an unknown category or judge.
+    """
+    dialogues = list(read_jsonl(file, Dialogue))
+    if not dialogues:
+        raise InputError(f"{file} holds no conversation; give at least one line of JSON.")
+    repeated = sorted(id for id, count in Counter(dialogue.id for dialogue in dialogues).items() if count > 1)
+    if repeated:
+        raise InputError(f"{file}: id {repeated[0]!r} stands more than once; every conversation needs an id of its own.")
+    cases = [_case(dialogue, file) for dialogue in dialogues]
+    store = Journal(f"{out}.journal.sqlite")
+    try:
+        grader = judge_of(judge, journal=store)
+        with steps(len(cases), "conversations") as step:
+            verdicts = engine.judge_all(
+                cases, grader, concurrency=concurrency, progress=lambda verdict: step(verdict.cause or "")
+            )
+    finally:
+        store.close()
+    write_jsonl(out, verdicts)
+    return verdicts
+
+
+def _case(dialogue: Dialogue, file: str | Path) -> Case:
+    return Case(
+        id=dialogue.id,
+        messages=dialogue.messages,
+        rubric=rubric_of(dialogue.category, where=f"{file}, id {dialogue.id!r}"),
+        context=dialogue.context,
+        reference=dialogue.reference,
+    )
+
+
+def rubric_of(category: str | None, where: str) -> str:
+    """The rubric for a category as users write it: a rubric's name, `category` or `category/topic` of rai5; `harm` for None.
+
+    Raises:
+        InputError: There is no such rubric or category.
+    """
+    names = rubric_names()
+    if category is None:
+        return "harm"
+    whole, _, topic = category.partition("/")
+    for name in (category, topic, whole):
+        if name in names:
+            return name
+    if whole in ("continuation", "summarization"):  # any of four harms: their topic says which
+        return "harm"
+    raise InputError(f"{where}: category {category!r} is unknown; known are {', '.join(names)}, continuation and summarization.")

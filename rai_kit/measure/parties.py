@@ -1,0 +1,125 @@
+"""The parties of a run, from the words that name them: who plays the user, and who judges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from rai_kit.cost import Budget, Ledger, Prices
+from rai_kit.engine import Plan, Target
+from rai_kit.journal import Journal
+from rai_kit.models import ChatModel
+from rai_kit.schema import Case, Judge, Reply, Scenario, Simulator, Verdict, digest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIMULATOR_TOKENS = 200
+"""Most new tokens of a simulated user's message."""
+JUDGE_TOKENS = 1200
+"""Most new tokens of a judge's reply."""
+
+_VERDICT = msgspec.json.Decoder(Verdict)
+
+
+def simulator_of(address: str, **settings: Any) -> Simulator:
+    """The simulated user that a word stands for: `scripted`, or a model's address. Settings are those of `ChatModel`."""
+    from rai_kit.simulators import LLMUser, ScriptedUser
+
+    if address == "scripted":
+        return ScriptedUser()
+    return LLMUser(ChatModel(address, temperature=0.7, max_tokens=SIMULATOR_TOKENS, role="simulator", **settings))
+
+
+def judge_of(address: str, **settings: Any) -> Judge:
+    """The judge that a word stands for: `offline`, or a model's address. Settings are those of `ChatModel`."""
+    from rai_kit.judges import LLMJudge, OfflineJudge
+
+    if address == "offline":
+        journal = settings.get("journal")
+        return OfflineJudge() if journal is None else KeptJudge(OfflineJudge(), journal)
+    return LLMJudge(ChatModel(address, temperature=0.0, max_tokens=JUDGE_TOKENS, role="judge", **settings), name=address)
+
+
+@dataclass(frozen=True)
+class KeptJudge:
+    """A judge without a model whose verdicts are kept in the journal as calls are, so that a rerun and a merge find them."""
+
+    judge: Judge
+    journal: Journal = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """The judge's own."""
+        return self.judge.id
+
+    async def __call__(self, case: Case) -> Verdict:
+        key = digest(self.id, case, length=32)
+        kept = self.journal.get(key)
+        if kept is not None:
+            return _VERDICT.decode(kept.text)
+        verdict = await self.judge(case)
+        self.journal.put(key, {"judge": self.id, "case": case.id}, Reply(text=msgspec.json.encode(verdict).decode()))
+        return verdict
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Who takes part in a run, in words and numbers: enough to bring the same parties together in another process."""
+
+    targets: tuple[str, ...]
+    simulator: str
+    judge: str
+    max_tokens: int = 96
+    temperature: float = 0.7
+    concurrency: int = 32
+    timeout: float = 180.0
+    budget: str | None = None
+
+
+class Parties:
+    """Targets, simulated user and judge over one journal and one ledger.
+
+    Raises:
+        InputError: An address, a budget or the price file cannot be used.
+    """
+
+    def __init__(self, setup: Setup, journal: Journal) -> None:
+        prices = Prices.load()
+        self.ledger = Ledger(prices, None if setup.budget is None else Budget.parse(setup.budget, prices.currency))
+        common: dict[str, Any] = {"journal": journal, "ledger": self.ledger, "timeout": setup.timeout}
+        self.targets = [
+            ChatModel(address, temperature=setup.temperature, max_tokens=setup.max_tokens, **common) for address in setup.targets
+        ]
+        self.user = simulator_of(setup.simulator, **common)
+        self.judge = judge_of(setup.judge, **common)
+        self.ledger.require_prices([model.address for model in self.models()])
+
+    def plans(self, scenarios: Sequence[Scenario]) -> list[Plan]:
+        """Every scenario with every target, target by target."""
+        return [Plan(scenario, Target(model.address, model)) for model in self.targets for scenario in scenarios]
+
+    def models(self) -> list[ChatModel]:
+        """Every model that is called: targets, then simulator and judge as far as they are models."""
+        behind = [getattr(party, "model", None) for party in (self.user, self.judge)]
+        return [*self.targets, *(model for model in behind if isinstance(model, ChatModel))]
+
+
+def judge_quality(address: str) -> pd.DataFrame:
+    """What is known about a judge: its agreement with human labels, or the plain statement that nothing has been measured.
+
+    Returns:
+        One row a finding (`judges.quality` names the columns).
+    """
+    import pandas as pd
+
+    from rai_kit.judges import OfflineJudge, quality
+
+    if address == "offline":
+        return quality(OfflineJudge())
+    return pd.DataFrame(
+        [{"finding": "not measured", "n": 0, "method": "no human labels were given for this judge", "judge": address}]
+    )
