@@ -100,10 +100,15 @@ def _pool(workers: int) -> Iterator[Any]:
         yield None
         return
     from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
+    from multiprocessing import active_children, get_context
 
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield pool
+        try:
+            yield pool
+        except BaseException:  # the shards go on from their journals another time: do not wait for them
+            for child in active_children():
+                child.terminate()
+            raise
 
 
 @cli.command()

@@ -56,7 +56,7 @@ class Journal:
 
     Args:
         path: SQLite file; it need not exist yet.
-        also: Another journal in which calls are looked up, too; it is read as it stands and needs no right to write.
+        also: A `snapshot` of another journal in which calls are looked up, too.
 
     Raises:
         InputError: The file is no journal, damaged, or of another version (nothing is overwritten then); at a `put`, it
@@ -190,6 +190,13 @@ class Journal:
 
         return self._guarded(work)
 
+    def snapshot(self, target: Path) -> None:
+        """Writes a copy of this moment into one new file, which may be read from anywhere."""
+        partial = target.with_name(f"{target.name}.partial")
+        partial.unlink(missing_ok=True)
+        self._guarded(lambda connection: connection.execute("VACUUM INTO ?", (str(partial),)))
+        partial.replace(target)
+
     def add_batch(self, id: str, endpoint: str, keys: Iterable[str]) -> None:
         """Notes a batch of calls that an endpoint has accepted, so that a later process collects it."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -226,7 +233,7 @@ class Journal:
 
 
 class _AsItStands(Journal):
-    """A journal that is only read, without locks: many machines may read it over a network file system at once."""
+    """A journal that nobody changes, read without locks: many machines may do so over a network file system at once."""
 
     def _connect(self) -> sqlite3.Connection:
         uri = f"{self.path.resolve().as_uri()}?immutable=1"

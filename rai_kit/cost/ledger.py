@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rai_kit.cost.prices import TOKENS, Budget, Price, Prices, money_text
@@ -21,11 +21,13 @@ charged_to: ContextVar[str] = ContextVar("charged_to", default="")
 
 @dataclass(slots=True)
 class _Account:
-    """A model: its price, all its tokens, and its new answers without token counts."""
+    """A model: its price, the tokens of its new and of its replayed calls, and its new answers without token counts."""
 
     price: Price | None
     prompt: int = 0
     completion: int = 0
+    prompt_replayed: int = 0
+    completion_replayed: int = 0
     blind: int = 0
 
 
@@ -65,10 +67,18 @@ class Ledger:
         prices: What models cost.
         budget: Where to stop; None never stops.
         expected: What a conversation will probably cost, in the budget's unit (`Forecast.each`); used until one has ended.
+        paid: Tokens (read, written) by model that the journal's answers took before this invocation. Without it the budget learns of them
+            only as they are replayed, and new calls that come first may pass it by as much.
     """
 
-    def __init__(self, prices: Prices, budget: Budget | None = None, expected: float | None = None) -> None:
-        self.prices, self.budget, self.expected = prices, budget, expected or 0.0
+    def __init__(
+        self,
+        prices: Prices,
+        budget: Budget | None = None,
+        expected: float | None = None,
+        paid: Mapping[str, tuple[int, int]] | None = None,
+    ) -> None:
+        self.prices, self.budget, self.expected, self.paid = prices, budget, expected or 0.0, paid or {}
         self._in_money = budget is not None and budget.unit != TOKENS
         self._cells: dict[tuple[str, str, str], _Cell] = {}
         self._accounts: dict[str, _Account] = {}
@@ -104,12 +114,14 @@ class Ledger:
             prompt, completion = prompt or 0, completion or 0
         cell.prompt += prompt
         cell.completion += completion
-        account.prompt += prompt
-        account.completion += completion
         if replayed:
             cell.replayed += 1
+            account.prompt_replayed += prompt
+            account.completion_replayed += completion
         else:
             cell.made += 1
+            account.prompt += prompt
+            account.completion += completion
             cell.prompt_now += prompt
             cell.completion_now += completion
         if self.budget is not None:
@@ -119,7 +131,11 @@ class Ledger:
                 conversation.cost += self._cost(account.price, prompt, completion)
             if self._in_money and account.price is None:
                 self._fault = f"{self.prices.lacking([model])}; add it there, or give the budget in tokens."
-            elif account.blind >= BLIND and not account.prompt and not (self._in_money and account.price == Price(0, 0)):
+            elif (
+                account.blind >= BLIND
+                and not account.prompt + account.prompt_replayed
+                and not (self._in_money and account.price == Price(0, 0))
+            ):
                 self._fault = f"{model} reports no token counts; let it report `usage`, or run without a budget."
 
     def _cost(self, price: Price | None, prompt: int, completion: int) -> float:
@@ -129,7 +145,11 @@ class Ledger:
     @property
     def spent(self) -> float:
         """All that was spent so far, replayed calls included, in the budget's unit (tokens without a budget)."""
-        return math.fsum(self._cost(account.price, account.prompt, account.completion) for account in self._accounts.values())
+        accounts = self._accounts.values()
+        now = math.fsum(self._cost(one.price, one.prompt, one.completion) for one in accounts)
+        replayed = math.fsum(self._cost(one.price, one.prompt_replayed, one.completion_replayed) for one in accounts)
+        paid = math.fsum(self._cost(self.prices.of(model), *tokens) for model, tokens in self.paid.items())
+        return now + max(replayed, paid)
 
     def exhausted(self) -> bool:
         """Whether no new call may be made; to be asked before each new call, and not before a replayed one.
@@ -157,8 +177,10 @@ class Ledger:
         if self.budget is None:
             return True
         mean = self._ended_cost / self._ended if self._ended else self.expected
-        # One that was only replayed so far costs nothing until it asks; one that asked in vain costs nothing more.
-        others = (other for other in self._in_flight if (not other.charged if other.admitted is None else other.admitted))
+        # One that asked in vain costs nothing more, nor does one that was only replayed so far where `paid` holds the rest of it.
+        others = (
+            other for other in self._in_flight if other.admitted or (other.admitted is None and not (other.charged and self.paid))
+        )
         return math.fsum([self.spent, *(max(mean - each.cost, 0.0) for each in {one, *others})]) <= self.budget.amount
 
     def _conversation(self) -> _Conversation | None:
@@ -231,7 +253,7 @@ class Ledger:
         for name in ("money", "money_now"):
             known = math.fsum(row[name] or 0.0 for row in rows)
             sums |= {name: None if unpriced else known, name.replace("money", "money_known"): known}
-        budget = None if self.budget is None else str(self.budget)
+        budget = None if self.budget is None else asdict(self.budget)
         return sums | {"unpriced": unpriced, "currency": self.prices.currency, "budget": budget}
 
     def summary(self) -> str:

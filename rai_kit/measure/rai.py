@@ -27,6 +27,7 @@ from rai_kit.data import suite as suite_of
 from rai_kit.journal import Journal
 from rai_kit.measure.folder import Spool, locked, run_folder
 from rai_kit.measure.parties import JUDGE_TOKENS, SIMULATOR_TOKENS, Parties, Setup
+from rai_kit.measure.shards import fill, take_in
 from rai_kit.progress import steps
 from rai_kit.schema import Conversation, Estimate, InputError, Scenario, Verdict, read_jsonl, write_jsonl
 
@@ -165,10 +166,10 @@ def benchmark(
         with locked(folder):
             _announce(setup, drawn, parties.ledger)
             started = datetime.now(UTC)
+            shards_in = folder / "shards"
+            take_in(store, shards_in)
             if executor is not None:
-                from rai_kit.measure.shards import fill
-
-                fill(store, folder / "shards", setup, drawn, executor, shards=shards, error_budget=error_budget)
+                fill(store, shards_in, setup, drawn, executor, shards=shards, error_budget=error_budget)
             table = _hold(parties, parties.plans(drawn), folder, concurrency, error_budget, batch=batch)
             found = metrics.estimates(table, metric_of, seed=seed)
             run = {

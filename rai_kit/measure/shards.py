@@ -50,28 +50,28 @@ def fill(
         error_budget: As for `engine.stream`, in each shard.
 
     Raises:
-        InputError: A shard met an error that no repetition would mend, or is in use by an earlier run's worker.
+        InputError: A shard met an error that no repetition would mend.
         RunStopped: A shard went over its error budget, or the executor lost it.
     """
-    for left in sorted(folder.glob("*/")):  # of a run that was stopped
-        _take_in(journal, left)
-    count = shards or ceil(len(scenarios) * len(setup.targets) / (4 * setup.concurrency))
+    count = ceil(len(scenarios) * len(setup.targets) / (4 * setup.concurrency)) if shards is None else shards
     if count < 1:
         raise InputError(f"shards is {count}; it must be at least 1.")
     parts = {folder / f"{index:04d}": scenarios[index::count] for index in range(min(count, len(scenarios)))}
     if setup.budget is not None:
         budget = Budget.parse(setup.budget, Prices.load().currency)
         setup = replace(setup, budget=f"{budget.amount / len(parts):.6f} {budget.unit}")
-    journal.close()  # workers read it as it stands
+    known = folder / "known.sqlite"
+    folder.mkdir(parents=True, exist_ok=True)
+    if len(journal):
+        journal.snapshot(known)
     futures: dict[Future[int], Path] = {}
     with steps(len(parts), "shards") as step:
         try:
             for part, drawn in parts.items():
                 write_jsonl(part / "scenarios.jsonl", drawn)
-                futures[executor.submit(work, asdict(setup), str(part), str(journal.path), error_budget)] = part
+                futures[executor.submit(work, asdict(setup), str(part), str(known), error_budget)] = part
             for future in as_completed(futures):
                 future.result()
-                _take_in(journal, futures[future])
                 step(futures[future].name)
         except (InputError, RunStopped):
             raise
@@ -83,7 +83,7 @@ def fill(
         finally:
             for future in futures:
                 future.cancel()
-    shutil.rmtree(folder, ignore_errors=True)
+    take_in(journal, folder)
 
 
 def work(setup: Mapping[str, Any], folder: str, known: str, error_budget: float) -> int:
@@ -92,7 +92,7 @@ def work(setup: Mapping[str, Any], folder: str, known: str, error_budget: float)
     Args:
         setup: The fields of a `Setup`.
         folder: The shard's folder, with its `scenarios.jsonl`.
-        known: The run's journal, to look calls up in; nothing is written to it.
+        known: A snapshot of the run's journal, to look calls up in; it need not exist.
         error_budget: As for `engine.stream`.
 
     Returns:
@@ -118,10 +118,17 @@ def work(setup: Mapping[str, Any], folder: str, known: str, error_budget: float)
     return len(plans)
 
 
-def _take_in(journal: Journal, shard: Path) -> None:
-    with locked(shard):
-        path = shard / "journal.sqlite"
-        if path.exists():
-            journal.merge(path)
-            journal.close()  # so that workers that look calls up find a file without a log
-    shutil.rmtree(shard, ignore_errors=True)
+def take_in(journal: Journal, folder: Path) -> None:
+    """Merges the journals of all shards in a folder, of this run or of one that was stopped, and removes them.
+
+    Raises:
+        InputError: A worker still holds one of them.
+    """
+    if not folder.exists():
+        return
+    for shard in sorted(folder.glob("*/")):
+        with locked(shard):
+            if (shard / "journal.sqlite").exists():
+                journal.merge(shard / "journal.sqlite")
+        shutil.rmtree(shard)
+    shutil.rmtree(folder, ignore_errors=True)
