@@ -12,7 +12,6 @@ import atexit
 import contextlib
 import hashlib
 import json
-import os
 import secrets
 import threading
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rai_kit.cache import cache_dir, write_whole
+from rai_kit.cores import free_cores
 from rai_kit.data import wheel_file
 from rai_kit.schema import InputError
 
@@ -168,9 +168,8 @@ def _start(path: Path, port: int, api_key: str, slots: int) -> EmbeddedServer:
     params.cont_batching = params.cache_prompt = True
     # Each open connection holds a thread of the HTTP server until its answer is complete.
     params.n_threads_http = slots + 8
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    )
+    # Its threads wait for each other by spinning: one that has to share its core with other work holds up all.
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = free_cores()
     params.verbosity = -1
     try:
         server = xllamacpp.Server(params)

@@ -33,6 +33,11 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, key TEXT NOT NULL, reply TEXT NOT NULL, at TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS batches (id TEXT PRIMARY KEY, endpoint TEXT NOT NULL, keys TEXT NOT NULL, at TEXT NOT NULL)",
 )
+_TOKENS = """
+SELECT json_extract(request, '$.endpoint'), json_extract(request, '$.model'),
+       sum(coalesce(json_extract(reply, '$.prompt_tokens'), 0)), sum(coalesce(json_extract(reply, '$.completion_tokens'), 0))
+FROM calls GROUP BY 1, 2
+"""
 _REPLY = msgspec.json.Decoder(Reply)
 
 
@@ -189,6 +194,13 @@ class Journal:
             return new
 
         return self._guarded(work)
+
+    def tokens(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Tokens (read, written) of all answers, by endpoint and model."""
+        if self._connection is None and not self.path.exists():
+            return {}
+        rows = self._guarded(lambda connection: connection.execute(_TOKENS).fetchall())
+        return {(endpoint, model): (read, written) for endpoint, model, read, written in rows if endpoint is not None}
 
     def snapshot(self, target: Path) -> None:
         """Writes a copy of this moment into one new file, which may be read from anywhere."""

@@ -465,6 +465,34 @@ def test_what_the_journal_holds_is_spent_from_the_start():
     assert ledger.totals()["budget"] == {"amount": 1, "unit": "USD"}
 
 
+def test_a_conversation_without_room_says_nothing_of_the_mean():
+    ledger = Ledger(PRICES, Budget(250, "tokens"), expected=150)
+
+    async def stopped():
+        with ledger.conversation("c"):
+            ledger.add("target", "a", reply(10, 0), replayed=True)
+            return ledger.exhausted()  # 10 + 140 + 150
+
+    async def main():
+        with ledger.conversation("c"):
+            return await asyncio.create_task(stopped())
+
+    assert asyncio.run(main())
+    ledger.budget = Budget(160, "tokens")
+    assert ledger.room()
+    ledger.budget = Budget(159, "tokens")
+    assert not ledger.room()
+
+
+def test_a_conversation_belongs_to_the_ledger_in_which_it_began():
+    first, second = Ledger(PRICES, Budget(10, "tokens"), expected=100), Ledger(PRICES, Budget(10, "tokens"), expected=1)
+    with first.conversation("c"):
+        assert first.exhausted()
+        assert not second.exhausted()
+        with pytest.raises(RuntimeError, match="begin"):
+            second.end()
+
+
 def test_end_needs_a_begin():
     with pytest.raises(RuntimeError, match="begin"):
         Ledger(PRICES).end()
@@ -571,7 +599,7 @@ def test_a_forecast_by_hand():
     assert found.parts == (
         target,
         Part("simulator", "s", 10, 3710, 300, 4210, 600, pytest.approx(0.01342), pytest.approx(0.02042)),
-        Part("judge", "j", 10, 7680, 300, 2 * 8980, 6000, pytest.approx(0.03204), pytest.approx(0.23388)),
+        Part("judge", "j", 10, 7680, 300, 3 * 8980, 9000, pytest.approx(0.03204), pytest.approx(0.35082)),
     )
     assert found.total("calls") == 40
     assert found.total("money") == pytest.approx(0.05862)
@@ -748,7 +776,7 @@ def test_sizes_and_storage_are_those_of_the_kits_own_prompts(tmp_path, turns, pl
     }
     user = LLMUser(models["simulator"]) if played else ScriptedUser()
     judge = LLMJudge(models["judge"], name="j") if played else None
-    scenarios = draw_scenarios(n=10 if played else 20, turns=turns, seed=1)
+    scenarios = draw_scenarios(n=8 if played else 20, turns=turns, seed=1)
 
     async def converse(number, scenario):
         messages = [Message("system", scenario.system)] if scenario.system else []

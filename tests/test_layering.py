@@ -13,11 +13,12 @@ PACKAGE = Path(rai_kit.__file__).parent
 ALLOWED = {
     "schema": set(),
     "cache": set(),
+    "cores": set(),
     "progress": set(),
     "html": {"schema"},
     "data": {"schema", "cache"},
     "journal": {"schema"},
-    "embedded": {"schema", "cache", "data"},
+    "embedded": {"schema", "cache", "cores", "data"},
     "models": {"schema", "journal", "embedded", "cost"},
     "simulators": {"schema", "data"},
     "judges": {"schema", "data", "cache", "metrics"},

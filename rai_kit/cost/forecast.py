@@ -11,8 +11,8 @@ from rai_kit.schema import InputError
 
 CHARACTERS_PER_TOKEN, MESSAGE_TOKENS = 4, 4
 """Of English text, and what a chat template adds to a message. On the kit's own prompts SmolLM2 counted 6-20 % more than this gives."""
-JUDGE_TRIES = 2
-"""An LLM judge is asked once more where its first answer holds no verdict."""
+JUDGE_TRIES = 3
+"""An LLM judge is asked again where an answer of it holds no verdict: `judges.llm.TRIES` times in all."""
 CALL_BYTES, UNFILLED, UNFILLED_MOST = 500, 0.3, 800
 """Bytes of a call in the journal beside its text (JSON, key, time), and of all these the share, and the most, that SQLite leaves
 unfilled in its pages. Set by journals of 300-2,000 calls of 600-8,200 characters, of which none was further off than 10 %."""
@@ -108,7 +108,7 @@ class Forecast:
             f"{sum(by_role.values()):,} calls ({calls}): about {sent} tokens in and {written} out, "
             f"at most {sent_most} and {written_most}; {self._money_words()}.\n"
             f"Assumed: {CHARACTERS_PER_TOKEN} characters a token, and answers of so many tokens: {limits}. At most: all of these, and "
-            "every verdict asked for twice. Repeated tries of failed calls are not in it."
+            f"every verdict asked for {JUDGE_TRIES} times. Repeated tries of failed calls are not in it."
         )
 
     def _money_words(self) -> str:

@@ -256,6 +256,16 @@ class Ledger:
         budget = None if self.budget is None else asdict(self.budget)
         return sums | {"unpriced": unpriced, "currency": self.prices.currency, "budget": budget}
 
+    def brief(self) -> str:
+        """A few words for a progress bar: all tokens, and the money of the models that have a price."""
+        sums = [
+            (one.price, one.prompt + one.prompt_replayed, one.completion + one.completion_replayed)
+            for one in self._accounts.values()
+        ]
+        text = f"{sum(read + written for _, read, written in sums):,} tokens"
+        priced = [price.money(read, written) for price, read, written in sums if price is not None]
+        return f"{text}, {money_text(math.fsum(priced))} {self.prices.currency}" if any(priced) else text
+
     def summary(self) -> str:
         """One line for people."""
         sums = self.totals()

@@ -97,6 +97,9 @@ class Parties:
         self.user = simulator_of(setup.simulator, **common)
         self.judge = judge_of(setup.judge, **common)
         self.ledger.require_prices([model.address for model in self.models()])
+        if self.ledger.budget is not None:
+            taken = journal.tokens()
+            self.ledger.paid = {model.address: taken.get(model.place, (0, 0)) for model in self.models()}
 
     def plans(self, scenarios: Sequence[Scenario]) -> list[Plan]:
         """Every scenario with every target, target by target."""

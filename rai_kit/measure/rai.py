@@ -272,7 +272,7 @@ def _hold(
             talks.put(index, conversation)
             verdicts.put(index, verdict)
             rows[index] = metrics.verdict_row(conversation, verdict, plans[index].scenario)
-            step(conversation.category)
+            step(parties.ledger.brief())
 
         engine.stream(
             plans,

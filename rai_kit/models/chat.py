@@ -63,15 +63,21 @@ class ChatModel:
         return self._endpoint.identity
 
     @property
+    def place(self) -> tuple[str, str]:
+        """Endpoint and model as they stand in the journal's requests."""
+        return self._endpoint.identity, self._endpoint.address.name if self._endpoint.weights is None else ""
+
+    @property
     def left_out(self) -> list[str]:
         """Parameters that the endpoint refused, and that its replies were therefore made without."""
         return sorted(self._endpoint.dropped)
 
     def request(self, messages: Sequence[Message], *, seed: int, json_schema: dict[str, Any] | None = None) -> dict[str, Any]:
         """A call as the journal keeps it: everything that shapes the answer."""
+        endpoint, model = self.place
         return {
-            "endpoint": self._endpoint.identity,
-            "model": self._endpoint.address.name if self._endpoint.weights is None else "",
+            "endpoint": endpoint,
+            "model": model,
             "messages": [{"role": message.role, "content": message.content} for message in messages],
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
