@@ -372,10 +372,10 @@ def test_the_budget_is_exhausted_when_all_is_spent():
     assert (money.spent, money.exhausted()) == (1, True)
 
 
-def test_without_a_budget_there_is_always_room():
+def test_without_a_budget_every_call_is_admitted():
     ledger = Ledger(PRICES)
-    in_its_own_context(ledger, [10**12] * 2)
-    assert ledger.room()
+    charged(ledger, "target", "a", reply(10**12, 0))
+    assert asyncio.run(ledger.admits())
     assert not ledger.exhausted()
 
 
@@ -399,56 +399,71 @@ def test_a_few_answers_without_counts_are_no_reason_to_stop(model, unit):
     assert not ledger.exhausted()
 
 
-def in_its_own_context(ledger, costs=(), *, replayed=False, end=False):
-    """Begins a conversation with calls of so many tokens in a context of its own, and returns what ends it."""
-    import contextvars
+def let_in(ledger, costs):
+    """Conversations side by side, each of one call of so many tokens that takes a while: which of them were let in."""
 
-    context = contextvars.copy_context()
-    context.run(ledger.begin)
-    for cost in costs:
-        context.run(ledger.add, "target", "a", reply(cost, 0), replayed=replayed)
-    if end:
-        context.run(ledger.end)
-    return lambda: context.run(ledger.end)
+    async def one(index, cost):
+        with ledger.conversation("c"):
+            if not await ledger.admits():
+                return False
+            await asyncio.sleep((index + 1) / 1000)
+            ledger.add("target", "a", reply(cost, 0), replayed=False)
+            return True
+
+    async def main():
+        return await asyncio.gather(*(one(index, cost) for index, cost in enumerate(costs)))
+
+    return asyncio.run(main())
 
 
-def test_room_by_the_expected_cost_until_one_has_ended():
-    ledger = Ledger(PRICES, Budget(1000, "tokens"), expected=300)
-    assert ledger.room()  # 300
-    ends = [in_its_own_context(ledger) for _ in range(2)]
-    assert ledger.room()  # 0 spent + 2 in flight + this one: 900
-    ends.append(in_its_own_context(ledger))
-    assert not ledger.room()  # 1200
-    for end in ends:
-        end()
-    assert ledger.room()
-    in_its_own_context(ledger, [60, 40], end=True)  # the mean is 100 now
-    for _ in range(8):
-        in_its_own_context(ledger)
-    assert ledger.room()  # 100 + 9 x 100
-    in_its_own_context(ledger)
-    assert not ledger.room()
+def test_conversations_wait_until_it_is_known_what_one_costs():
+    ledger = Ledger(PRICES, Budget(1000, "tokens"), expected=10**9)
+    assert sum(let_in(ledger, [100] * 30)) == 10, "one at first, then as many as the budget holds"
+    assert ledger.spent == 1000
+    ledger = Ledger(PRICES, Budget(1000, "tokens"), expected=100)
+    assert sum(let_in(ledger, [50] * 30)) == 20, "cheaper than expected: more are let in as it shows"
 
 
 def test_what_those_in_flight_have_spent_is_not_reserved_again():
-    ledger = Ledger(PRICES, Budget(1000, "tokens"), expected=200)
-    in_its_own_context(ledger, [150])
-    in_its_own_context(ledger, [350])  # more than expected: nothing is left to come
-    in_its_own_context(ledger, [51])
-    assert ledger.spent == 551
-    for amount, room in ((950, True), (949, False)):  # 551 + 50 + 0 + 149 + 200
-        ledger.budget = Budget(amount, "tokens")
-        assert ledger.room() is room
+    async def main(amount):
+        ledger = Ledger(PRICES, Budget(amount, "tokens"), expected=200)
+        asked = asyncio.Event()
+
+        async def begun(cost):
+            with ledger.conversation("c"):
+                assert await ledger.admits()
+                ledger.add("target", "a", reply(cost, 0), replayed=False)
+                await asked.wait()
+
+        async def another():
+            with ledger.conversation("c"):
+                return await asyncio.wait_for(ledger.admits(), 0.01)
+
+        others = [asyncio.create_task(begun(cost)) for cost in (150, 350, 51)]
+        await asyncio.sleep(0)
+        try:
+            return await another()
+        except TimeoutError:
+            return "waits"
+        finally:
+            asked.set()
+            await asyncio.gather(*others)
+
+    # 551 spent, 50 + 0 + 149 still to come, 200 for the new one
+    assert asyncio.run(main(950)) is True
+    assert asyncio.run(main(949)) == "waits"
 
 
 def test_replayed_conversations_are_worth_new_ones_in_the_mean():
-    ledger = Ledger(PRICES, Budget(290, "tokens"), expected=1)
-    in_its_own_context(ledger, [60, 40], replayed=True, end=True)
-    in_its_own_context(ledger, [10], replayed=True)
-    assert ledger.spent == 110
-    assert not ledger.room()  # 110 + 90 + 100
-    ledger.budget = Budget(300, "tokens")
-    assert ledger.room()
+    async def main(amount):
+        ledger = Ledger(PRICES, Budget(amount, "tokens"), expected=1, paid={"a": (100, 0)})
+        with ledger.conversation("c"):
+            ledger.add("target", "a", reply(100, 0), replayed=True)
+        with ledger.conversation("c"):
+            return await ledger.admits()
+
+    assert asyncio.run(main(200))
+    assert not asyncio.run(main(199))
 
 
 def test_what_the_journal_holds_is_spent_from_the_start():
@@ -465,32 +480,45 @@ def test_what_the_journal_holds_is_spent_from_the_start():
     assert ledger.totals()["budget"] == {"amount": 1, "unit": "USD"}
 
 
-def test_a_conversation_without_room_says_nothing_of_the_mean():
-    ledger = Ledger(PRICES, Budget(250, "tokens"), expected=150)
-
-    async def stopped():
+def test_a_conversation_that_was_turned_away_says_nothing_of_the_mean():
+    async def main():
+        ledger = Ledger(PRICES, Budget(250, "tokens"), expected=1)
+        with ledger.conversation("c"):
+            ledger.add("target", "a", reply(150, 0), replayed=False)
         with ledger.conversation("c"):
             ledger.add("target", "a", reply(10, 0), replayed=True)
-            return ledger.exhausted()  # 10 + 140 + 150
-
-    async def main():
+            assert not await ledger.admits()  # 160 + 140
+            assert not await ledger.admits()
+        ledger.budget = Budget(310, "tokens")
         with ledger.conversation("c"):
-            return await asyncio.create_task(stopped())
+            assert await ledger.admits()  # 160 + 150
 
-    assert asyncio.run(main())
-    ledger.budget = Budget(160, "tokens")
-    assert ledger.room()
-    ledger.budget = Budget(159, "tokens")
-    assert not ledger.room()
+    asyncio.run(main())
+
+
+def test_one_that_stops_waiting_holds_up_nobody():
+    async def main():
+        ledger = Ledger(PRICES, Budget(100, "tokens"), expected=100)
+
+        async def one(cost):
+            with ledger.conversation("c"):
+                admitted = await ledger.admits()
+                await asyncio.sleep(0.01)
+                ledger.add("target", "a", reply(cost, 0), replayed=False)
+                return admitted
+
+        first, second, third = (asyncio.create_task(one(40)) for _ in range(3))
+        await asyncio.sleep(0.001)
+        second.cancel()
+        return await first, await third
+
+    assert asyncio.run(main()) == (True, True)
 
 
 def test_a_conversation_belongs_to_the_ledger_in_which_it_began():
-    first, second = Ledger(PRICES, Budget(10, "tokens"), expected=100), Ledger(PRICES, Budget(10, "tokens"), expected=1)
-    with first.conversation("c"):
-        assert first.exhausted()
-        assert not second.exhausted()
-        with pytest.raises(RuntimeError, match="begin"):
-            second.end()
+    first, second = Ledger(PRICES, Budget(10, "tokens")), Ledger(PRICES, Budget(10, "tokens"))
+    with first.conversation("c"), pytest.raises(RuntimeError, match="begin"):
+        second.end()
 
 
 def test_end_needs_a_begin():
@@ -512,7 +540,7 @@ def hold(costs, journal, concurrency, budget=None, expected=None):
         nonlocal new
         replayed = (index, turn) in journal
         if not replayed:
-            if ledger.exhausted():
+            if not await ledger.admits():
                 return False
             await asyncio.sleep(0)
             journal.add((index, turn))
@@ -539,17 +567,13 @@ def hold(costs, journal, concurrency, budget=None, expected=None):
 
 
 @pytest.mark.parametrize("concurrency", [1, 7, 32])
-@pytest.mark.parametrize("expected", [30, 90])
+@pytest.mark.parametrize("expected", [0, 30, 90, 5000])
 def test_conversations_of_equal_cost_are_not_cut_off_and_use_the_budget_up(concurrency, expected):
     costs, journal, budget = [10] * 200, set(), Budget(1000, "tokens")
     got, _ = hold(costs, journal, concurrency, budget, expected)
-    if expected == 30:
+    if expected:
         assert sum(got) == 99  # 33 conversations of 30; the 34th would not fit
-    for _ in range(8):
         assert set(got) == {0, 3}
-        before, (got, new) = got, hold(costs, journal, concurrency, budget, expected)
-        assert new == sum(got) - sum(before)
-    assert 90 < sum(got) <= 99  # too high an expectation only takes more invocations
     assert hold(costs, journal, concurrency, budget, expected) == (got, 0)
 
 

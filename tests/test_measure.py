@@ -230,3 +230,99 @@ def test_bad_files_to_judge(tmp_path, text, words):
     with pytest.raises(InputError, match=words):
         measure.judge_conversations(tmp_path / "in.jsonl", out=tmp_path / "out.jsonl")
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def spent(found):
+    return found.run["cost"]["prompt_tokens"] + found.run["cost"]["completion_tokens"]
+
+
+def test_a_budget_stops_cleanly_and_a_larger_one_goes_on(endpoint, tmp_path):
+    endpoint.answer = lambda body: (200, completion(WILLING))
+    whole = run(endpoint, tmp_path / "whole", n=12, concurrency=2)
+    tables = ["conversations.jsonl", "verdicts.jsonl", "summary.json"]
+    half = run(endpoint, tmp_path / "run", n=12, concurrency=2, budget=f"{spent(whole) // 2} tokens")
+    assert spent(half) <= spent(whole) // 2
+    counts = half.run["counts"]
+    assert counts["planned"] == 12
+    assert 4 <= counts["scored"] <= 6
+    assert counts["unscored"] == {"target:budget": 12 - counts["scored"]}, "those that were begun were finished"
+    calls = len(endpoint.requests)
+    again = run(endpoint, tmp_path / "run", n=12, concurrency=2, budget=f"{spent(whole) // 2} tokens")
+    assert len(endpoint.requests) == calls, "the same budget is not spent twice"
+    assert again.run["counts"] == counts
+    run(endpoint, tmp_path / "run", n=12, concurrency=2, budget="1M tokens")
+    assert [(tmp_path / "run" / name).read_bytes() for name in tables] == [
+        (tmp_path / "whole" / name).read_bytes() for name in tables
+    ]
+    assert len(endpoint.requests) == calls + 2 * (12 - counts["scored"])
+
+
+def test_a_budget_counts_what_the_folder_has_spent_before(endpoint, tmp_path):
+    first = run(endpoint, tmp_path, category="continuation", n=6)
+    calls = len(endpoint.requests)
+    more = run(endpoint, tmp_path, category=["jailbreak", "continuation"], n=6, budget=f"{spent(first)} tokens")
+    assert len(endpoint.requests) == calls, "new conversations come first in the plan, and find the budget used up"
+    assert more.run["counts"]["scored"] == 6
+
+
+def test_money_by_role_and_category_and_no_price_is_no_money(endpoint, tmp_path, monkeypatch, capsys):
+    prices = tmp_path / "prices.yaml"
+    monkeypatch.setenv("RAI_KIT_PRICES", str(prices))
+    prices.write_text('currency: EUR\nmodels:\n  "m@*": {input: 100, output: 200}\n', encoding="utf-8")
+    settings = {"category": ["jailbreak", "continuation"], "n": 2, "simulator": f"user@{endpoint.url}"}
+    found = run(endpoint, tmp_path / "run", **settings)
+    cost = found.run["cost"]
+    rows = {(row["role"], row["category"]): row for row in cost["rows"]}
+    assert set(rows) == {(role, category) for role in ("target", "simulator") for category in settings["category"]}
+    assert rows["target", "jailbreak"]["money"] == pytest.approx(4 * (7 * 100 + 3 * 200) / 1e6)
+    assert rows["simulator", "jailbreak"]["money"] is None
+    assert cost["money"] is None
+    assert cost["money_known"] == pytest.approx(8 * (7 * 100 + 3 * 200) / 1e6)
+    assert "no price for user@" in cost["summary"]
+    announced = capsys.readouterr().out
+    assert "12 calls (target 8, simulator 4)" in announced
+    assert "and what is unknown: no price for user@" in announced
+    with pytest.raises(InputError, match="budget of .* cannot be kept.*no price for user@"):
+        run(endpoint, tmp_path / "other", budget="1 EUR", **settings)
+    assert not (tmp_path / "other").exists()
+
+
+def test_what_is_announced_is_what_is_called(endpoint, tmp_path):
+    settings = {"simulator": f"user@{endpoint.url}", "category": ["jailbreak", "grounding"], "n": 3, "turns": 4}
+    planned = measure.forecast_benchmark(f"m@{endpoint.url}", **settings)
+    assert endpoint.requests == []
+    run(endpoint, tmp_path, **settings)
+    assert planned.total("calls") == len(endpoint.requests)
+
+
+def test_the_offline_judges_verdicts_are_kept_and_replayed(endpoint, tmp_path, monkeypatch):
+    found = run(endpoint, tmp_path)
+
+    def never(self, case):
+        raise AssertionError("judged again")
+
+    monkeypatch.setattr("rai_kit.judges.OfflineJudge.judge", never)
+    assert run(endpoint, tmp_path).verdicts == found.verdicts
+    with pytest.raises(AssertionError, match="judged again"):
+        run(endpoint, tmp_path, turns=3)
+
+
+def test_a_folder_in_use_is_left_alone(endpoint, tmp_path):
+    with measure.folder.locked(tmp_path), pytest.raises(InputError, match="is in use by another process"):
+        run(endpoint, tmp_path)
+    assert endpoint.requests == []
+
+
+def test_a_spool_puts_records_into_the_order_of_the_plan(tmp_path):
+    path = tmp_path / "x.jsonl"
+    with measure.folder.Spool(path, 4) as spool:
+        for index in (2, 0, 3, 1):
+            spool.put(index, {"index": index, "text": "ö\n" * index})
+        assert not path.exists()
+        spool.finish()
+    assert [json.loads(line)["index"] for line in path.read_text(encoding="utf-8").splitlines()] == [0, 1, 2, 3]
+    with measure.folder.Spool(tmp_path / "y.jsonl", 2) as spool:
+        spool.put(0, {})
+        with pytest.raises(ValueError, match="record 1 never came"):
+            spool.finish()
+    assert [one.name for one in tmp_path.iterdir()] == ["x.jsonl"]

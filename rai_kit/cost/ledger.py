@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -47,10 +48,11 @@ class _Cell:
 
 @dataclass(slots=True, eq=False)
 class _Conversation:
-    """A conversation in flight; `admitted` says whether it may make new calls, and is None until it asks."""
+    """A conversation in flight; `admitted` says whether it may make new calls, and is None until that is decided."""
 
     cost: float = 0.0
     charged: bool = False
+    waits: bool = False
     admitted: bool | None = None
 
 
@@ -83,6 +85,7 @@ class Ledger:
         self._cells: dict[tuple[str, str, str], _Cell] = {}
         self._accounts: dict[str, _Account] = {}
         self._in_flight: set[_Conversation] = set()
+        self._waiting: list[asyncio.Future[None]] = []
         self._ended, self._ended_cost = 0, 0.0
         self._fault: str | None = None
 
@@ -152,9 +155,7 @@ class Ledger:
         return now + max(replayed, paid)
 
     def exhausted(self) -> bool:
-        """Whether no new call may be made; to be asked before each new call, and not before a replayed one.
-
-        True when all is spent, and in a conversation for which there was no room when it asked for the first time.
+        """Whether all is spent: then no new call may be made; a replayed one costs nothing more.
 
         Raises:
             InputError: The budget cannot be kept: a model has no price, or never reports token counts.
@@ -163,25 +164,47 @@ class Ledger:
             return False
         if self._fault is not None:
             raise InputError(f"a budget of {self.budget} cannot be kept: {self._fault}")
-        conversation = self._conversation()
-        if conversation is not None and conversation.admitted is None:
-            conversation.admitted = self._fits(conversation)
-        return self.spent >= self.budget.amount or (conversation is not None and not conversation.admitted)
+        return self.spent >= self.budget.amount
 
-    def room(self) -> bool:
-        """Whether another conversation may begin: it and those in flight would probably be able to finish within the budget."""
-        return self._fits(_Conversation())
+    async def admits(self) -> bool:
+        """Whether a new call may be made. To be asked before each.
+
+        A conversation is let in with its first new call, when the budget holds what is spent, and what it and the others that
+        were let in still lack of the mean cost: so that what is begun can probably be finished. Where it does not, the conversation waits
+        until others have ended and shown what they cost, and is turned away when there is none to wait for. As long as none has ended,
+        one is let in to find out what they cost.
+
+        Raises:
+            InputError: As `exhausted`.
+        """
+        conversation = self._conversation()
+        if self.budget is not None and conversation is not None and conversation.admitted is None:
+            while not self._fits(conversation) and self._will_tell(conversation):
+                if not conversation.waits:  # whoever waited for this one knows now
+                    conversation.waits = True
+                    self._wake()
+                turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._waiting.append(turn)
+                await turn
+            conversation.admitted = self._ended == 0 or self._fits(conversation)
+        return not self.exhausted() and (conversation is None or conversation.admitted is not False)
+
+    def _will_tell(self, one: _Conversation) -> bool:
+        """Whether another conversation is under way that will show what one costs: let in, or replayed as long as none has ended."""
+        others = (other for other in self._in_flight if other is not one)
+        return any(other.admitted or (not self._ended and other.charged and not other.waits) for other in others)
+
+    def _wake(self) -> None:
+        for turn in self._waiting:
+            if not turn.done():
+                turn.set_result(None)
+        self._waiting.clear()
 
     def _fits(self, one: _Conversation) -> bool:
-        """Whether the budget holds what is spent, and what this conversation and those in flight still lack of the mean cost."""
-        if self.budget is None:
-            return True
+        """Whether the budget holds what is spent, and what this conversation and those let in still lack of the mean cost."""
         mean = self._ended_cost / self._ended if self._ended else self.expected
-        # One that asked in vain costs nothing more, nor does one that was only replayed so far where `paid` holds the rest of it.
-        others = (
-            other for other in self._in_flight if other.admitted or (other.admitted is None and not (other.charged and self.paid))
-        )
-        return math.fsum([self.spent, *(max(mean - each.cost, 0.0) for each in {one, *others})]) <= self.budget.amount
+        lacking = (max(mean - each.cost, 0.0) for each in {one, *(other for other in self._in_flight if other.admitted)})
+        return self.budget is None or math.fsum([self.spent, *lacking]) <= self.budget.amount
 
     def _conversation(self) -> _Conversation | None:
         """The running task's conversation, if it has begun here."""
@@ -204,6 +227,7 @@ class Ledger:
         if conversation.charged and conversation.admitted is not False:
             self._ended += 1
             self._ended_cost += conversation.cost
+        self._wake()
 
     @contextmanager
     def conversation(self, category: str) -> Iterator[None]:

@@ -92,7 +92,7 @@ class ChatModel:
         if reply is not None:
             self.charge(reply, replayed=True)
             return reply
-        if self.ledger is not None and self.ledger.exhausted():
+        if self.ledger is not None and not await self.ledger.admits():
             return Reply(cause="budget")
         reply = await self._endpoint.ask(request, self.timeout)
         self.charge(reply, replayed=False)
