@@ -37,7 +37,7 @@ def text_of(reply):
 
 def test_a_good_answer_follows_from_the_request_alone():
     with MockEndpoint() as one, MockEndpoint(seed=7, latency=0.01) as other:
-        assert ask(one) == ask(one) == ask(other) or ask(one)[2] == ask(other)[2]
+        assert ask(one)[2] == ask(one)[2] == ask(other)[2]
         texts = {
             text_of(ask(one, text, model, seed=seed)) for text in "ab" for model in ("target", "simulator") for seed in (1, 2)
         }
@@ -173,7 +173,7 @@ def test_counts():
         stats = mock.stats()
         assert (stats.total, stats.max_in_flight, stats.in_flight) == (12, 4, 0)
         assert stats.modes["overload"] == statuses.count(429) == stats.status["429"] > 0
-        assert stats.duplicates == statuses.count(200) - 3 if statuses.count(200) > 3 else stats.duplicates <= 1
+        assert stats.duplicates == statuses.count(200) - len({i % 3 for i in range(12) if statuses[i] == 200})
         assert [len(mock.requests), mock.requests[0]["model"]] == [12, "target"]
         mock.reset()
         assert (mock.stats().total, mock.requests) == (0, [])

@@ -28,12 +28,20 @@ if TYPE_CHECKING:
     import aiohttp
     from openai import AsyncOpenAI
 
-ATTEMPTS = 8
-"""Most tries of one call."""
-FIRST_ATTEMPTS = 3
-"""Most tries as long as nobody has ever answered there."""
+ATTEMPTS, MOST_TRIES = 8, 100
+"""Most tries of one call: without, and with those that the endpoint only asked to make later."""
+FIRST_ATTEMPTS, FIRST_SECONDS = 3, 1.0
+"""After so many failures over so many seconds it is clear that an address at which nobody has ever answered is wrong."""
 DEADLINE = 900.0
 """Seconds after its first try in which a call may be tried again."""
+OWN_PAUSE = 1.0
+"""A shorter pause (s) that an endpoint asks for is kept by the call in question, a longer one by all."""
+MOST_BYTES = 32 * 2**20
+"""No chat completion is longer; what comes beyond is cut off."""
+
+
+_paces: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Pace]] = WeakKeyDictionary()
+"""One pace for each endpoint in an event loop, whatever the number of roles in which it is called."""
 
 
 class Endpoint:
@@ -76,12 +84,12 @@ class Endpoint:
         """
         line = await self._line()
         loop = asyncio.get_running_loop()
-        start = loop.time()
+        first, attempt = None, 1
         fault = wire.Passing("error", "the endpoint refused one optional parameter after the other")
-        attempt = 1
-        for _ in range(ATTEMPTS + len(wire.OPTIONAL)):
+        for _ in range(MOST_TRIES):
             body = msgspec.json.encode(wire.arguments(request, self.address.name, self.dropped))
             found = await self._try(line, body, timeout)
+            first = first or loop.time()
             if isinstance(found, Reply):
                 self.reached = True
                 return found
@@ -89,18 +97,26 @@ class Endpoint:
                 self.dropped.add(found.parameter)
                 continue
             fault = found
-            silent = loop.time() - (line.pace.silent_since or loop.time())
-            if (not self.reached and attempt >= FIRST_ATTEMPTS and fault.cause == "unreachable") or silent > wire.PATIENCE:
-                raise InputError(
-                    f"model '{self.address}': nothing answers at {self.identity} ({fault.detail}); "
-                    "start the server or correct the address, and run the same command again."
-                )
-            pause = max(backoff(attempt, random.random()), fault.after or 0.0)
-            if attempt >= ATTEMPTS or loop.time() + pause - start > DEADLINE:
+            self._give_up_on_silence(line.pace, fault, loop.time())
+            if fault.after is None:
+                pause = backoff(attempt, random.random())
+            else:  # a longer pause is kept by all calls, at the gate
+                pause = fault.after * (1 + random.random() / 4) if fault.after < OWN_PAUSE else 0.0
+            attempt += fault.cause != "rate_limited"  # whoever only asks for patience gets it, within the deadline
+            if attempt > ATTEMPTS or loop.time() + pause - first > DEADLINE:
                 break
-            attempt += 1
             await asyncio.sleep(pause)
         return Reply(cause=fault.cause, detail=fault.detail)
+
+    def _give_up_on_silence(self, pace: Pace, fault: wire.Passing, now: float) -> None:
+        """Ends the run where nobody has ever answered, or nobody for a long time."""
+        silent = 0.0 if pace.silent_since is None else now - pace.silent_since
+        never = not self.reached and fault.cause == "unreachable" and pace.failures >= FIRST_ATTEMPTS and silent >= FIRST_SECONDS
+        if never or silent > wire.PATIENCE:
+            raise InputError(
+                f"model '{self.address}': nothing answers at {self.identity} ({fault.detail}); "
+                "start the server or correct the address, and run the same command again."
+            )
 
     async def _try(self, line: _Line, body: bytes, timeout: float) -> Reply | wire.Passing | wire.Refused:
         import aiohttp
@@ -116,7 +132,8 @@ class Endpoint:
                     status, headers, data = await line.post(body)
             found = wire.read(status, headers, data, who=str(self), key_variable=self.address.key_variable, dropped=self.dropped)
             if isinstance(found, wire.Passing):
-                overload, after = found.overload, found.after
+                overload = found.overload
+                after = found.after if found.after is not None and found.after >= OWN_PAUSE else None
                 failure = status != 429
             return found
         except TimeoutError:
@@ -138,15 +155,18 @@ class Endpoint:
         return task.result() if task.done() else await asyncio.shield(task)
 
     async def _connect(self) -> _Line:
+        # A server of one's own has one limit for all its models, the OpenAI API one for each.
+        limited = self.identity if self.address.where is not None else f"{self.identity} {self.address.name}"
+        pace = _paces.setdefault(asyncio.get_running_loop(), {}).setdefault(limited, Pace())
         if self.weights is not None:
             from rai_kit import embedded
 
             server = await asyncio.to_thread(embedded.serve, self.weights)
-            return _Line(f"{server.base_url}/chat/completions", _bearer(server.api_key), local=True)
+            return _Line(pace, f"{server.base_url}/chat/completions", _bearer(server.api_key))
         if self.address.where is not None:
-            return _Line(f"{self.address.where}/chat/completions", _bearer(self.address.key or "none"))
+            return _Line(pace, f"{self.address.where}/chat/completions", _bearer(self.address.key or "none"))
         client = await asyncio.to_thread(self.client)
-        line = _Line("", {}, client=client, model=self.address.name)
+        line = _Line(pace, "", {}, client=client, model=self.address.name)
         await line.renew()
         return line
 
@@ -175,16 +195,22 @@ class _Line:
     """The connections to one endpoint in one event loop, with where and how calls are sent."""
 
     def __init__(
-        self, url: str, headers: dict[str, str], *, local: bool = False, client: AsyncOpenAI | None = None, model: str = ""
+        self,
+        pace: Pace,
+        url: str,
+        headers: dict[str, str],
+        *,
+        client: AsyncOpenAI | None = None,
+        model: str = "",
     ) -> None:
         import aiohttp
 
         self.url, self.headers = url, headers
+        self.pace = pace
         self._keys = _keys(headers)
-        self.pace = Pace()
         self._client, self._model = client, model
         # aiohttp would read the environment's proxies, and ~/.netrc, anew for every call.
-        self._proxy = None if local else _proxy(url)
+        self._proxy = _proxy(url)
         self.session: aiohttp.ClientSession = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),  # the pace is the limit
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=20),
@@ -195,7 +221,7 @@ class _Line:
         async with self.session.post(
             self.url, data=body, headers=self.headers, proxy=self._proxy, allow_redirects=False
         ) as answer:
-            data = await answer.read()
+            data = await answer.read() if (answer.content_length or MOST_BYTES) < MOST_BYTES else await _bounded(answer.content)
         for key in self._keys:  # some servers repeat what they were sent
             data = data.replace(key, b"[key]")
         return answer.status, answer.headers, data
@@ -217,6 +243,15 @@ class _Line:
         return (self.url, self.headers) != before
 
 
+async def _bounded(content: aiohttp.StreamReader) -> bytes:
+    parts: list[bytes] = []
+    async for part in content.iter_any():
+        parts.append(part)
+        if sum(map(len, parts)) > MOST_BYTES:
+            break
+    return b"".join(parts)
+
+
 def _keys(headers: Mapping[str, str]) -> list[bytes]:
     """The secrets in these headers; very short ones are placeholders."""
     values = [headers.get(name, "").removeprefix("Bearer ") for name in ("authorization", "api-key")]
@@ -228,7 +263,10 @@ def _proxy(url: str) -> str | None:
     from urllib.request import getproxies, proxy_bypass
 
     parts = urlsplit(url)
-    return None if not parts.hostname or proxy_bypass(parts.hostname) else getproxies().get(parts.scheme)
+    host = parts.hostname or "localhost"
+    if host == "localhost" or host.startswith("127.") or host == "::1" or proxy_bypass(host):  # this machine is behind no proxy
+        return None
+    return getproxies().get(parts.scheme)
 
 
 def _reason(error: Exception) -> str:

@@ -80,8 +80,8 @@ class Pace:
         if failure:
             self.failures += 1
             self.silent_since = self.silent_since or now
-            if self.tripped:
-                self._closed_until = max(self._closed_until, now + self._pause)
+            if self.tripped and now >= self._closed_until:  # of many that fail at once, one counts
+                self._closed_until = now + self._pause
                 self._pause = min(2 * self._pause, LONGEST_PAUSE)
         elif not overload:
             self.failures, self.silent_since, self._pause = 0, None, 0.5

@@ -138,15 +138,15 @@ def read(
             )
         overload = status in (429, 503)
         return Passing("rate_limited" if status == 429 else "error", words, overload, after)
-    refused = next((name for name in OPTIONAL if name in about and name not in dropped), None)
-    if "content_filter" in about or "content management policy" in about:
+    if _FILTERED.search(about):
         return Reply(cause="filtered", detail=words)
-    if refused is not None:
-        return Refused(refused)
-    too_long = "context" in about and ("exceed" in about or "length" in about)
-    return Reply(cause="context_exceeded" if too_long else "error", detail=words)
+    if "context" in about and ("exceed" in about or "length" in about):  # such sentences may name max_tokens, too
+        return Reply(cause="context_exceeded", detail=words)
+    refused = next((name for name in OPTIONAL if name in about and name not in dropped), None)
+    return Reply(cause="error", detail=words) if refused is None else Refused(refused)
 
 
+_FILTERED = re.compile(r"content_filter|content_policy|content management policy|content policy|usage polic(?:y|ies)")
 _UNKNOWN_MODEL = re.compile(r"model\b.{0,120}?\b(?:does not exist|not found|not exist)|(?:invalid|unknown) model")
 PATIENCE = 600.0
 """The longest pause (s) that an endpoint may ask for; and how long one that does not answer is waited for."""
