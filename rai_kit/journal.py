@@ -25,11 +25,12 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 _APPLICATION_ID = 0x7261695F  # "rai_", so that a foreign SQLite file is recognised
-_VERSION = 2
+_VERSION = 3
 # Rows lie in the order of their coming, and only the small index is in the order of the keys: half the time of a table kept by key.
 _TABLES = (
-    "CREATE TABLE IF NOT EXISTS calls (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, request TEXT NOT NULL, "
-    "reply TEXT NOT NULL, at TEXT NOT NULL)",
+    # The long column comes last: a reply is read without the pages that its request fills.
+    "CREATE TABLE IF NOT EXISTS calls (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, reply TEXT NOT NULL, at TEXT NOT NULL, "
+    "request TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, key TEXT NOT NULL, reply TEXT NOT NULL, at TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS batches (id TEXT PRIMARY KEY, endpoint TEXT NOT NULL, keys TEXT NOT NULL, at TEXT NOT NULL)",
 )

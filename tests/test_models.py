@@ -171,3 +171,134 @@ def test_the_openai_key_goes_to_no_other_address(endpoint, monkeypatch, tmp_path
 def test_unknown_embedded_weights_are_named(text):
     with pytest.raises(InputError, match="names neither a built-in model .*smollm2-135m"):
         ChatModel(text)
+
+
+def test_what_an_endpoint_repeats_of_the_key_is_kept_nowhere(endpoint, monkeypatch, tmp_path):
+    monkeypatch.setenv("RAI_KIT_API_KEY", "own-planted-key")
+    journal = Journal(tmp_path / "j.sqlite")
+    model = ChatModel(f"m@{endpoint.url}", journal=journal)
+    endpoint.answer = lambda request: (200, completion("You sent own-planted-key."))
+    assert ask(model).text == "You sent [key]."
+    endpoint.answer = lambda request: (400, {"error": {"message": "odd header own-planted-key"}})
+    assert "[key]" in ask(model, seed=2).detail
+    endpoint.answer = lambda request: (401, {"error": {"message": "bad key own-planted-key"}})
+    with pytest.raises(InputError) as error:
+        ask(model, seed=3)
+    assert "planted" not in str(error.value)
+    journal.close()
+    assert not any(b"planted" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_a_proxy_of_the_environment_is_for_other_machines_only(endpoint, monkeypatch, unused_port):
+    from rai_kit.models.endpoint import _proxy
+
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{unused_port}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert ask(ChatModel(f"m@{endpoint.url}")).text == "Hello."
+    assert [_proxy(f"http://{host}/v1") for host in ("localhost:1", "127.0.0.1", "[::1]:8")] == [None] * 3
+    assert _proxy("https://api.example.org/v1") == f"http://127.0.0.1:{unused_port}"
+    monkeypatch.setenv("no_proxy", "example.org")
+    assert _proxy("https://api.example.org/v1") is None
+
+
+def test_roles_at_one_server_share_its_pace(endpoint):
+    async def work():
+        models = [ChatModel(f"{name}@{endpoint.url}") for name in ("target", "judge", "target")]
+        return [(await model._endpoint._line()).pace for model in models]
+
+    first, second, third = asyncio.run(work())
+    assert first is second is third
+
+
+def test_an_endless_answer_is_cut_off(endpoint, monkeypatch):
+    monkeypatch.setattr("rai_kit.models.endpoint.MOST_BYTES", 10_000)
+    monkeypatch.setattr("rai_kit.models.endpoint.backoff", lambda attempt, random: 0.0)
+    endpoint.answer = lambda request: (200, completion("word " * 10_000))
+    reply = ask(ChatModel(f"m@{endpoint.url}"))
+    assert reply.cause == "malformed"
+    assert len(reply.detail) < 1000
+
+
+def test_the_openai_client_says_where_and_how_its_calls_go(monkeypatch):
+    async def line(name):
+        model = ChatModel(name)
+        found = await model._endpoint._line()
+        await model.close()
+        return found.url, found.headers
+
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-key")
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    url, headers = asyncio.run(line("gpt-4o"))
+    assert url == "https://api.openai.com/v1/chat/completions"
+    assert (headers["authorization"], headers["openai-organization"]) == ("Bearer sk-planted-key", "org-1")
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://gateway.example/v1")
+    assert asyncio.run(line("gpt-4o"))[0] == "https://gateway.example/v1/chat/completions"
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    for name, value in {"ENDPOINT": "https://x.example", "API_KEY": "azure-planted"}.items():
+        monkeypatch.setenv(f"AZURE_OPENAI_{name}", value)
+    monkeypatch.setenv("OPENAI_API_VERSION", "2024-10-21")
+    url, headers = asyncio.run(line("my-deployment"))
+    assert url == "https://x.example/openai/deployments/my-deployment/chat/completions?api-version=2024-10-21"
+    assert headers["api-key"] == "azure-planted"
+
+
+def test_an_openai_endpoint_is_called_through_its_configuration(endpoint, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-key")
+    monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)
+    assert ask(ChatModel("gpt-4o")).text == "Hello."
+    assert endpoint.headers[0]["authorization"] == "Bearer sk-planted-key"
+    assert endpoint.requests[0]["model"] == "gpt-4o"
+
+
+def test_a_key_that_was_renewed_is_taken_up(endpoint, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-old")
+    monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)
+    model = ChatModel("gpt-4o")
+
+    async def work():
+        line = await model._endpoint._line()
+        first = await model([Message("user", "Hi")], seed=1)
+        endpoint.answer = lambda request: (
+            (200, completion("Renewed."))
+            if "new" in endpoint.headers[-1]["authorization"]
+            else (401, {"error": {"message": "expired"}})
+        )
+        line._client.api_key = "sk-planted-new"  # as a token provider would
+        second = await model([Message("user", "Hi")], seed=2)
+        await model.close()
+        return first.text, second.text
+
+    assert asyncio.run(work()) == ("Hello.", "Renewed.")
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7), ({"retry-after": "0.5"}, 0.5), ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0), ({"retry-after": "soon"}, None), ({"retry-after": "nan"}, None),
+        ({"retry-after": "-3"}, 0), ({}, None),
+    ],
+)  # fmt: skip
+def test_pauses_that_an_endpoint_asks_for(headers, seconds):
+    from rai_kit.models.wire import retry_after
+
+    assert retry_after(headers) == seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (429, {"error": {"code": "insufficient_quota", "message": "no money"}}, "quota of this key is used up"),
+        (402, {"error": {"message": "pay"}}, "quota of this key is used up"),
+        (400, {"error": {"message": "The model `m` does not exist"}}, "knows no such model"),
+        (400, {"error": {"message": "Invalid model name passed in model=m"}}, "knows no such model"),
+        (307, {}, "redirects to"),
+    ],
+)
+def test_more_permanent_errors(endpoint, status, body, words):
+    endpoint.answer = lambda request: (status, body)
+    with pytest.raises(InputError, match=words):
+        ask(ChatModel(f"m@{endpoint.url}"))
+    assert len(endpoint.requests) == 1

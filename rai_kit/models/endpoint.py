@@ -244,12 +244,12 @@ class _Line:
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:
-    parts: list[bytes] = []
+    data = bytearray()
     async for part in content.iter_any():
-        parts.append(part)
-        if sum(map(len, parts)) > MOST_BYTES:
+        data += part
+        if len(data) > MOST_BYTES:
             break
-    return b"".join(parts)
+    return bytes(data[:MOST_BYTES])
 
 
 def _keys(headers: Mapping[str, str]) -> list[bytes]:

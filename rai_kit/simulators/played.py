@@ -66,7 +66,7 @@ class LLMUser:
             return replace(reply, text="", cause="simulator:empty", detail=reply.text)
         if _declines(text):
             return replace(reply, text="", cause="simulator:refusal", detail=reply.text)
-        return replace(reply, text=text)
+        return reply if text == reply.text else replace(reply, text=text)
 
 
 def _styles() -> Mapping[str, str]:
