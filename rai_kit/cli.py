@@ -115,12 +115,16 @@ def _pool(workers: int) -> Iterator[Any]:
 @click.argument("file")
 @click.option("--judge", default="offline", metavar="J", help="Who judges: offline, or a model.")
 @click.option("--concurrency", default=32, help="Most conversations in flight.")
+@click.option("--budget", default=None, metavar="AMOUNT", help="What may be used in all: '5 USD', '200k tokens'.")
+@click.option("--timeout", default=180.0, metavar="SECONDS", help="Longest try of one call.")
+@click.option("--error-budget", default=0.1, metavar="SHARE", help="Share of conversations that may fail technically (0-1).")
+@click.option("--batch", is_flag=True, help="Judge through the endpoint's Batch API: cheaper, within a day.")
 @click.option("--out", required=True, metavar="FILE", help="File of the verdicts.")
-def judge(file: str, judge: str, concurrency: int, out: str) -> None:
+def judge(file: str, out: str, **settings: Any) -> None:
     """Judges conversations that already exist: JSONL in, JSONL out."""
     from rai_kit import measure
 
-    verdicts = measure.judge_conversations(file, out=out, judge=judge, concurrency=concurrency)
+    verdicts = measure.judge_conversations(file, out=out, **settings)
     scored = sum(verdict.scored for verdict in verdicts)
     click.echo(f"{len(verdicts)} verdicts, {scored} scored, {len(verdicts) - scored} unscored; written to {out}")
 

@@ -96,11 +96,9 @@ def _cause(who: str, reply: Reply) -> str:
     return reply.cause if reply.cause and reply.cause.startswith(f"{who}:") else f"{who}:{reply.cause}"
 
 
-async def judge_conversation(conversation: Conversation, scenario: Scenario, judge: Judge) -> Verdict:
-    """Judges one conversation; an incomplete one is unscored with its own cause, and the judge is not asked."""
-    if conversation.cause is not None:
-        return Verdict.unscored(conversation.id, judge.id, conversation.cause, conversation.detail)
-    case = Case(
+def case_of(conversation: Conversation, scenario: Scenario) -> Case:
+    """What a judge gets to see of a conversation."""
+    return Case(
         id=conversation.id,
         messages=conversation.messages,
         rubric=scenario.rubric,
@@ -109,7 +107,13 @@ async def judge_conversation(conversation: Conversation, scenario: Scenario, jud
         context=scenario.context,
         reference=scenario.reference,
     )
-    return await judge(case)
+
+
+async def judge_conversation(conversation: Conversation, scenario: Scenario, judge: Judge) -> Verdict:
+    """Judges one conversation; an incomplete one is unscored with its own cause, and the judge is not asked."""
+    if conversation.cause is not None:
+        return Verdict.unscored(conversation.id, judge.id, conversation.cause, conversation.detail)
+    return await judge(case_of(conversation, scenario))
 
 
 def stream(
@@ -200,6 +204,7 @@ def judge_all(
     judge: Judge,
     *,
     concurrency: int = 32,
+    ledger: Ledger | None = None,
     error_budget: float = ERROR_BUDGET,
     progress: Callable[[Verdict], None] | None = None,
 ) -> list[Verdict]:
@@ -208,7 +213,8 @@ def judge_all(
     errors = _Errors(max(3, error_budget * len(cases)), len(cases))
 
     async def one(index: int) -> None:
-        verdicts[index] = await judge(cases[index])
+        with ledger.conversation(cases[index].rubric) if ledger is not None else nullcontext():
+            verdicts[index] = await judge(cases[index])
         if progress is not None:
             progress(verdicts[index])
         errors.add(verdicts[index])

@@ -3,8 +3,12 @@
 import json
 import math
 
+import mock_endpoint
+import msgspec
 import pytest
+from batch_endpoint import BatchEndpoint
 from conftest import completion
+from mock_endpoint import MockEndpoint
 
 from rai_kit import measure
 from rai_kit.data import draw_scenarios
@@ -326,3 +330,33 @@ def test_a_spool_puts_records_into_the_order_of_the_plan(tmp_path):
         with pytest.raises(ValueError, match="record 1 never came"):
             spool.finish()
     assert [one.name for one in tmp_path.iterdir()] == ["x.jsonl"]
+
+
+def test_judging_in_batches_is_judging(tmp_path, monkeypatch):
+    monkeypatch.setattr("rai_kit.measure.parties.POLL_SECONDS", 0.02)
+    with MockEndpoint() as live:
+
+        def judged(body):
+            return 200, msgspec.json.decode(mock_endpoint._body("good", body))
+
+        with BatchEndpoint(judged) as batches:
+            settings = {"category": ["jailbreak", "grounding"], "n": 4, "turns": 2, "seed": 1}
+            parties = {"target": f"target@{live.url}", "simulator": f"simulator@{live.url}", "judge": f"judge@{batches.url}"}
+            alone = measure.benchmark(**parties, out=tmp_path / "live", **settings)
+            asked = len(batches.live)
+            found = measure.benchmark(**parties, out=tmp_path / "batch", batch=True, **settings)
+            assert len(batches.live) == asked, "no live call to the judge"
+            assert found.verdicts == alone.verdicts
+            assert found.run["counts"] == alone.run["counts"]
+            assert found.run["cost"]["prompt_tokens"] == alone.run["cost"]["prompt_tokens"]
+            again = measure.benchmark(**parties, out=tmp_path / "batch", batch=True, **settings)
+            assert again.verdicts == alone.verdicts
+            assert again.run["cost"]["made"] == 0
+            file = tmp_path / "in.jsonl"
+            file.write_text(dialogue("a", WILLING, category="violence") + "\n" + dialogue("b", REFUSAL) + "\n", encoding="utf-8")
+            one = measure.judge_conversations(file, out=tmp_path / "one.jsonl", judge=parties["judge"])
+            two = measure.judge_conversations(file, out=tmp_path / "two.jsonl", judge=parties["judge"], batch=True)
+            assert one == two
+    with pytest.raises(InputError, match="batch is for a judge that is a model at an endpoint"):
+        measure.benchmark("smollm2-135m@embedded", out=tmp_path / "no", batch=True)
+    assert not (tmp_path / "no").exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 from rai_kit import engine
 from rai_kit.data import rubric_names
 from rai_kit.journal import Journal
-from rai_kit.measure.parties import judge_of
+from rai_kit.measure.parties import Parties, Setup, judge_in_batches
 from rai_kit.progress import steps
 from rai_kit.schema import Case, InputError, Message, Verdict, read_jsonl, write_jsonl
 
@@ -25,17 +25,32 @@ class Dialogue:
     reference: str | None = None
 
 
-def judge_conversations(file: str | Path, *, out: str | Path, judge: str = "offline", concurrency: int = 32) -> list[Verdict]:
+def judge_conversations(
+    file: str | Path,
+    *,
+    out: str | Path,
+    judge: str = "offline",
+    concurrency: int = 32,
+    budget: str | None = None,
+    timeout: float = 180.0,
+    error_budget: float = engine.ERROR_BUDGET,
+    batch: bool = False,
+) -> list[Verdict]:
     """Judges conversations that already exist: JSONL of `Dialogue`s in, JSONL of verdicts out, in the same order.
 
     Args:
         file: One `{"id", "messages", "category"?, "context"?, "reference"?}` a line. Without a category the general rubric `harm` holds.
-        out: File of the verdicts, written whole; a model's calls are kept beside it as `OUT.journal.sqlite`.
+        out: File of the verdicts, written whole; finished calls are kept beside it as `OUT.journal.sqlite`.
         judge: `offline`, or a model's address.
         concurrency: Most conversations in flight.
+        budget: What may be used up in all, runs that are resumed included: `5 USD` or `200k tokens`.
+        timeout: Most seconds of one try of a call.
+        error_budget: Share of the conversations that may fail for technical reasons before the run stops.
+        batch: Use the Batch API of the judge's endpoint.
 
     Raises:
         InputError: A line that cannot be used, with its number; a repeated id; an unknown category or judge.
+        RunStopped: More conversations failed than the error budget allows.
     """
     dialogues = list(read_jsonl(file, Dialogue))
     if not dialogues:
@@ -46,11 +61,21 @@ def judge_conversations(file: str | Path, *, out: str | Path, judge: str = "offl
     cases = [_case(dialogue, file) for dialogue in dialogues]
     store = Journal(f"{out}.journal.sqlite")
     try:
-        grader = judge_of(judge, journal=store)
-        with steps(len(cases), "conversations") as step:
-            verdicts = engine.judge_all(
-                cases, grader, concurrency=concurrency, progress=lambda verdict: step(verdict.cause or "")
-            )
+        parties = Parties(Setup((), "scripted", judge, timeout=timeout, budget=budget, batch=batch), store)
+        if batch:
+            kept: dict[int, Verdict] = {}
+            engine.in_own_loop(judge_in_batches(parties, cases, [case.rubric for case in cases], kept.__setitem__))
+            verdicts = [kept[index] for index in range(len(cases))]
+        else:
+            with steps(len(cases), "conversations") as step:
+                verdicts = engine.judge_all(
+                    cases,
+                    parties.judge,
+                    concurrency=concurrency,
+                    ledger=parties.ledger,
+                    error_budget=error_budget,
+                    progress=lambda verdict: step(parties.ledger.brief()),
+                )
     finally:
         store.close()
     write_jsonl(out, verdicts)

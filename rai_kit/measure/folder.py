@@ -9,8 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
+
+import msgspec
 
 from rai_kit.schema import InputError, encode
+
+Record = TypeVar("Record")
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout, against which a relative run folder is resolved wherever a notebook is opened."""
@@ -77,6 +82,13 @@ class Spool:
         """Writes the record with this index."""
         self._starts[index] = self._file.tell()
         self._file.write(encode(record) + b"\n")
+
+    def read(self, index: int, kind: type[Record]) -> Record:
+        """The record with this index, which must have come."""
+        self._file.seek(self._starts[index])
+        record = msgspec.json.decode(self._file.readline(), type=kind)
+        self._file.seek(0, os.SEEK_END)
+        return record
 
     def finish(self) -> None:
         """Puts the records into order. Every index must have come."""

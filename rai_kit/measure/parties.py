@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -12,15 +12,19 @@ from rai_kit.cost import Budget, Ledger, Prices
 from rai_kit.engine import Plan, Target
 from rai_kit.journal import Journal
 from rai_kit.models import ChatModel
-from rai_kit.schema import Case, Judge, Reply, Scenario, Simulator, Verdict, digest
+from rai_kit.schema import Case, InputError, Judge, Reply, Scenario, Simulator, Verdict, digest
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from rai_kit.judges import LLMJudge
 
 SIMULATOR_TOKENS = 200
 """Most new tokens of a simulated user's message."""
 JUDGE_TOKENS = 1200
 """Most new tokens of a judge's reply."""
+POLL_SECONDS = 10.0
+"""Seconds between the first two questions after a batch; they grow from there."""
 
 _VERDICT = msgspec.json.Decoder(Verdict)
 
@@ -78,6 +82,7 @@ class Setup:
     concurrency: int = 32
     timeout: float = 180.0
     budget: str | None = None
+    batch: bool = False
 
 
 class Parties:
@@ -96,10 +101,27 @@ class Parties:
         ]
         self.user = simulator_of(setup.simulator, **common)
         self.judge = judge_of(setup.judge, **common)
+        self.during: Judge = self.judge  # who judges while conversations are held
+        if setup.batch:
+            self.batched()
+            self.during = Later(self.judge.id)
         self.ledger.require_prices([model.address for model in self.models()])
         if self.ledger.budget is not None:
             taken = journal.tokens()
             self.ledger.paid = {model.address: taken.get(model.place, (0, 0)) for model in self.models()}
+
+    def batched(self) -> tuple[LLMJudge, ChatModel]:
+        """The judge and its model, for the Batch API.
+
+        Raises:
+            InputError: The judge is no model at an endpoint.
+        """
+        model = getattr(self.judge, "model", None)
+        if not isinstance(model, ChatModel) or model.address.endswith("@embedded"):
+            raise InputError(
+                "batch is for a judge that is a model at an endpoint with a Batch API; name one as judge, or leave batch out."
+            )
+        return cast("LLMJudge", self.judge), model
 
     def plans(self, scenarios: Sequence[Scenario]) -> list[Plan]:
         """Every scenario with every target, target by target."""
@@ -109,6 +131,34 @@ class Parties:
         """Every model that is called: targets, then simulator and judge as far as they are models."""
         behind = [getattr(party, "model", None) for party in (self.user, self.judge)]
         return [*self.targets, *(model for model in behind if isinstance(model, ChatModel))]
+
+
+@dataclass(frozen=True)
+class Later:
+    """Judges nothing: the real judge is asked in batches, after the conversations."""
+
+    id: str
+
+    async def __call__(self, case: Case) -> Verdict:
+        return Verdict.unscored(case.id, self.id, "pending")
+
+
+async def judge_in_batches(
+    parties: Parties, cases: Sequence[Case], categories: Sequence[str], done: Callable[[int, Verdict], None]
+) -> None:
+    """Has cases judged through the Batch API of the judge's endpoint; what it says on the way is printed."""
+    from rai_kit.models.batch import stream_in_batches
+
+    judge, model = parties.batched()
+    await stream_in_batches(
+        cases,
+        lambda stand_in: replace(judge, model=stand_in),
+        model,
+        done=done,
+        charged=categories.__getitem__,
+        poll_seconds=POLL_SECONDS,
+        progress=lambda line: print(line, flush=True),
+    )
 
 
 def judge_quality(address: str) -> pd.DataFrame:

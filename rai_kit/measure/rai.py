@@ -26,10 +26,10 @@ from rai_kit.data import draw_scenarios, load_scenarios
 from rai_kit.data import suite as suite_of
 from rai_kit.journal import Journal
 from rai_kit.measure.folder import Spool, locked, run_folder
-from rai_kit.measure.parties import JUDGE_TOKENS, SIMULATOR_TOKENS, Parties, Setup
+from rai_kit.measure.parties import JUDGE_TOKENS, SIMULATOR_TOKENS, Parties, Setup, judge_in_batches
 from rai_kit.measure.shards import fill, take_in
 from rai_kit.progress import steps
-from rai_kit.schema import Conversation, Estimate, InputError, Scenario, Verdict, read_jsonl, write_jsonl
+from rai_kit.schema import Case, Conversation, Estimate, InputError, Scenario, Verdict, read_jsonl, write_jsonl
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,7 +141,7 @@ def benchmark(
     """
     addresses = (target,) if isinstance(target, str) else tuple(target)
     _check(addresses, judge, self_judging, concurrency=concurrency, max_tokens=max_tokens, timeout=timeout)
-    setup = Setup(addresses, simulator, judge, max_tokens, temperature, concurrency, timeout, budget)
+    setup = Setup(addresses, simulator, judge, max_tokens, temperature, concurrency, timeout, budget, batch)
     folder = run_folder(out)
     metric_of = {one.id: one.metric for one in suite_of(suite).categories}
     drawn = _draw(suite, category, n, turns, seed, scenarios)
@@ -170,7 +170,7 @@ def benchmark(
             take_in(store, shards_in)
             if executor is not None:
                 fill(store, shards_in, setup, drawn, executor, shards=shards, error_budget=error_budget)
-            table = _hold(parties, parties.plans(drawn), folder, concurrency, error_budget, batch=batch)
+            table = _hold(parties, parties.plans(drawn), folder, concurrency, error_budget)
             found = metrics.estimates(table, metric_of, seed=seed)
             run = {
                 "what": "benchmark",
@@ -255,37 +255,63 @@ def _announce(setup: Setup, scenarios: Sequence[Scenario], ledger: Ledger) -> No
         print(found, flush=True)
 
 
-def _hold(
-    parties: Parties, plans: Sequence[engine.Plan], folder: Path, concurrency: int, error_budget: float, *, batch: bool
-) -> pd.DataFrame:
+def _hold(parties: Parties, plans: Sequence[engine.Plan], folder: Path, concurrency: int, error_budget: float) -> pd.DataFrame:
     """Holds and judges the planned conversations; their two files appear whole, and the table of them is returned."""
     import pandas as pd
 
     rows: list[dict[str, Any] | None] = [None] * len(plans)
-    with (
-        Spool(folder / "conversations.jsonl", len(plans)) as talks,
-        Spool(folder / "verdicts.jsonl", len(plans)) as verdicts,
-        steps(len(plans), "conversations") as step,
-    ):
+    waiting: list[int] = []
+    with Spool(folder / "conversations.jsonl", len(plans)) as talks, Spool(folder / "verdicts.jsonl", len(plans)) as verdicts:
 
-        def done(index: int, conversation: Conversation, verdict: Verdict) -> None:
-            talks.put(index, conversation)
+        def judged(index: int, conversation: Conversation, verdict: Verdict) -> None:
             verdicts.put(index, verdict)
             rows[index] = metrics.verdict_row(conversation, verdict, plans[index].scenario)
+
+        def held(index: int, conversation: Conversation, verdict: Verdict) -> None:
+            talks.put(index, conversation)
+            if verdict.cause == "pending":
+                waiting.append(index)
+            else:
+                judged(index, conversation, verdict)
             step(parties.ledger.brief())
 
-        engine.stream(
-            plans,
-            parties.user,
-            parties.judge,
-            done=done,
-            concurrency=concurrency,
-            ledger=parties.ledger,
-            error_budget=error_budget,
-        )
+        with steps(len(plans), "conversations") as step:
+            engine.stream(
+                plans,
+                parties.user,
+                parties.during,
+                done=held,
+                concurrency=concurrency,
+                ledger=parties.ledger,
+                error_budget=error_budget,
+            )
+        if waiting:
+            cases = _Cases(talks, plans, sorted(waiting))
+            engine.in_own_loop(
+                judge_in_batches(parties, cases, cases.categories, lambda index, verdict: judged(*cases.talk(index), verdict))
+            )
         talks.finish()
         verdicts.finish()
     return pd.DataFrame(rows)
+
+
+class _Cases(Sequence[Case]):
+    """Cases of conversations that lie in a spool, each read when it is asked for."""
+
+    def __init__(self, talks: Spool, plans: Sequence[engine.Plan], indices: Sequence[int]) -> None:
+        self._talks, self._plans, self._indices = talks, plans, indices
+        self.categories = [plans[index].scenario.category for index in indices]
+
+    def talk(self, index: int) -> tuple[int, Conversation]:
+        """The plan's index and the conversation."""
+        return self._indices[index], self._talks.read(self._indices[index], Conversation)
+
+    def __getitem__(self, index: Any) -> Any:
+        plan, conversation = self.talk(index)
+        return engine.case_of(conversation, self._plans[plan].scenario)
+
+    def __len__(self) -> int:
+        return len(self._indices)
 
 
 def _check(addresses: Sequence[str], judge: str, self_judging: bool, **positive: float) -> None:

@@ -107,7 +107,7 @@ def work(setup: Mapping[str, Any], folder: str, known: str, error_budget: float)
             engine.stream(
                 plans,
                 parties.user,
-                parties.judge,
+                parties.during,
                 done=lambda index, conversation, verdict: None,
                 concurrency=setup["concurrency"],
                 ledger=parties.ledger,

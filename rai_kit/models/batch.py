@@ -119,6 +119,7 @@ async def stream_in_batches(
     model: ChatModel,
     *,
     done: Callable[[int, Verdict], None],
+    charged: Callable[[int], str] = lambda index: "",
     poll_seconds: float = 10.0,
     progress: Callable[[str], None] | None = None,
 ) -> None:
@@ -132,6 +133,7 @@ async def stream_in_batches(
         judge_of: Makes the judge around a model; it is given a stand-in for `model`.
         model: The judge's model; it must have a journal.
         done: Takes a case's index and its verdict, the same as with live calls, as soon as it is found.
+        charged: The category to which the calls of the case with an index are charged.
         poll_seconds: Seconds between the first two questions after a batch; they grow to twelve times that.
         progress: Called with a line of words whenever there is something new.
 
@@ -145,7 +147,9 @@ async def stream_in_batches(
         still = []
         for index in left:
             before = stand_in.pending
+            token = charged_to.set(charged(index))
             verdict = await judge(cases[index])
+            charged_to.reset(token)
             if stand_in.pending > before and depth < _DEPTH:
                 still.append(index)
             else:
@@ -154,6 +158,8 @@ async def stream_in_batches(
         left = still
         await settle(model, stand_in.requests, finished=stand_in.take, poll_seconds=poll_seconds, progress=progress)
         stand_in.requests.clear()
+        if not left:
+            break
 
 
 async def judge_in_batches(
@@ -161,10 +167,13 @@ async def judge_in_batches(
     judge_of: Callable[[Model], Judge],
     model: ChatModel,
     *,
+    charged: Callable[[int], str] = lambda index: "",
     poll_seconds: float = 10.0,
     progress: Callable[[str], None] | None = None,
 ) -> list[Verdict]:
     """`stream_in_batches` with everything kept: verdicts in the order of the cases."""
     kept: dict[int, Verdict] = {}
-    await stream_in_batches(cases, judge_of, model, done=kept.__setitem__, poll_seconds=poll_seconds, progress=progress)
+    await stream_in_batches(
+        cases, judge_of, model, done=kept.__setitem__, charged=charged, poll_seconds=poll_seconds, progress=progress
+    )
     return [kept[index] for index in range(len(cases))]

@@ -63,9 +63,13 @@ async def settle(
     """
     import openai
 
+    journal = journal_of(model)
+    for id, keys in journal.batches(model.identity).items():
+        if all(journal.get(key) for key in keys):  # a process ended between storing and forgetting
+            journal.drop_batch(id)
     if not requests:
         return
-    journal, api = journal_of(model), BatchAPI(model, poll_seconds)
+    api = BatchAPI(model, poll_seconds)
     settling = _Settling(model, journal, api, requests, finished, poll_seconds, progress or (lambda words: None))
     try:
         await settling.run()
@@ -132,8 +136,6 @@ class _Settling:
         for id, keys in self.journal.batches(place).items():
             ours = [key for key in keys if key in self.requests and key not in under_way]
             if not ours:
-                if all(self.journal.get(key) for key in keys):  # its process ended between storing and forgetting
-                    self.journal.drop_batch(id)
                 continue
             if id.startswith(_FILE):
                 found = await self.api.find(id.removeprefix(_FILE))
@@ -145,7 +147,7 @@ class _Settling:
                 id = found
             self.open[id] = ours
             under_way.update(ours)
-            self.say(f"{id}: {len(ours):,} calls were under way already")
+            self.say(f"{id}: under way already, calls: {len(ours):,}")
         self.waiting.extend(key for key in self.requests if key not in under_way)
 
     async def submit(self) -> bool:
@@ -168,7 +170,7 @@ class _Settling:
             self.journal.drop_batch(note)
             self.open[id] = keys
             self.tries.update(keys)
-            self.say(f"{id}: {len(keys):,} calls submitted; it goes on there if this ends, and the same command collects it")
+            self.say(f"{id}: submitted, calls: {len(keys):,}; it goes on there if this ends, and the same command collects it")
             some = True
         return some
 
@@ -276,4 +278,4 @@ class _Settling:
             else:
                 self.finish(key, Reply(cause="timeout", detail=why, prompt_tokens=0, completion_tokens=0))
         if keys:
-            self.say(f"{why}: {len(keys):,} calls")
+            self.say(f"{why}, calls: {len(keys):,}")
