@@ -39,12 +39,17 @@ SELECT json_extract(request, '$.endpoint'), json_extract(request, '$.model'),
        sum(coalesce(json_extract(reply, '$.prompt_tokens'), 0)), sum(coalesce(json_extract(reply, '$.completion_tokens'), 0))
 FROM calls GROUP BY 1, 2
 """
+READ_AHEAD, MOST_AHEAD = 100, 10_000
+"""Rows that are read together, and kept at most until they are asked for."""
 _REPLY = msgspec.json.Decoder(Reply)
 
 
-def _look_up(connection: sqlite3.Connection, key: str) -> tuple[str] | None:
-    row: tuple[str] | None = connection.execute("SELECT reply FROM calls WHERE key = ?", (key,)).fetchone()
-    return row
+def _look_up(connection: sqlite3.Connection, key: str) -> list[tuple[str, str]]:
+    """Key and reply of a call and of those that came after it, which a rerun will ask for next; nothing where there is no such call."""
+    row = connection.execute("SELECT id FROM calls WHERE key = ?", (key,)).fetchone()
+    if row is None:
+        return []
+    return connection.execute("SELECT key, reply FROM calls WHERE id BETWEEN ? AND ?", (row[0], row[0] + READ_AHEAD)).fetchall()
 
 
 def call_key(request: dict[str, Any]) -> str:
@@ -74,6 +79,7 @@ class Journal:
         self._also = _AsItStands(also) if also is not None and Path(also).exists() else None
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._ahead: dict[str, str] = {}
         if self.path.exists():
             self._guarded(lambda connection: None)
 
@@ -142,11 +148,16 @@ class Journal:
 
     def get(self, key: str) -> Reply | None:
         """The stored answer to a call, or None."""
-        absent = self._connection is None and not self.path.exists()
-        row = None if absent else self._guarded(_look_up, key)
-        if row is None:
+        text = self._ahead.pop(key, None)
+        if text is None and (self._connection is not None or self.path.exists()):
+            rows = self._guarded(_look_up, key)
+            if len(self._ahead) > MOST_AHEAD:
+                self._ahead.clear()
+            self._ahead.update(rows)
+            text = self._ahead.pop(key, None)
+        if text is None:
             return None if self._also is None else self._also.get(key)
-        return _REPLY.decode(row[0])
+        return _REPLY.decode(text)
 
     def put(self, key: str, request: dict[str, Any], reply: Reply) -> Reply:
         """Commits a finished call: a usable reply as an answer, any other as an event.
