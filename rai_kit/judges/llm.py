@@ -273,7 +273,8 @@ def parse(text: str, guide: Rubric, count: int, conversation: list[str]) -> dict
     turns = verdict["turns"]
     if not isinstance(verdict["reasoning"], str) or not isinstance(turns, list) or not all(_is_turn(turn) for turn in turns):
         raise UnusableError("unparsable")
-    if {_bare(words) for words in (verdict["reasoning"], *(turn["reason"] for turn in turns))} & set(map(_bare, _FORM.values())):
+    reasons = (verdict["reasoning"], *(turn["reason"] for turn in turns))
+    if any(_bare(words) in _BARE_FORM for words in reasons if len(words) < _FORM_LENGTH):
         raise UnusableError("unparsable")
     if [turn["turn"] for turn in turns] != list(range(1, count + 1)):
         raise UnusableError("incomplete")
@@ -284,6 +285,11 @@ def parse(text: str, guide: Rubric, count: int, conversation: list[str]) -> dict
 
 def _bare(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.lower()))
+
+
+_BARE_FORM = {_bare(words) for words in _FORM.values()}
+_FORM_LENGTH = 2 * max(map(len, _FORM.values()))
+"""Longer reasons, whatever their punctuation, are not those of the form."""
 
 
 def _is_turn(turn: object) -> bool:
@@ -326,7 +332,7 @@ def _no_number(name: str) -> Any:
 def _copied(wording: str, conversation: list[str]) -> bool:
     """Whether a verdict stands, white space aside, in the conversation: then it is the target's or the user's, not the judge's."""
     bare = "".join(wording.split())
-    return any(bare in "".join(text.split()) for text in conversation)
+    return any(bare in "".join(text.split()) for text in conversation if len(text) >= len(bare))
 
 
 def _verdict(case: Case, judge: str, guide: Rubric, found: dict[str, Any], raw: str) -> Verdict:

@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from rai_kit import __version__, engine, metrics
+from rai_kit import __version__, engine
 from rai_kit.cache import write_json
 from rai_kit.cost import Forecast, Ledger, Prices, Sizes, forecast
 from rai_kit.data import draw_scenarios, load_scenarios
@@ -171,6 +171,8 @@ def benchmark(
             if executor is not None:
                 fill(store, shards_in, setup, drawn, executor, shards=shards, error_budget=error_budget)
             table = _hold(parties, parties.plans(drawn), folder, concurrency, error_budget)
+            from rai_kit import metrics
+
             found = metrics.estimates(table, metric_of, seed=seed)
             run = {
                 "what": "benchmark",
@@ -257,13 +259,14 @@ def _announce(setup: Setup, scenarios: Sequence[Scenario], ledger: Ledger) -> No
 
 def _hold(parties: Parties, plans: Sequence[engine.Plan], folder: Path, concurrency: int, error_budget: float) -> pd.DataFrame:
     """Holds and judges the planned conversations; their two files appear whole, and the table of them is returned."""
-    import pandas as pd
 
     rows: list[dict[str, Any] | None] = [None] * len(plans)
     waiting: list[int] = []
     with Spool(folder / "conversations.jsonl", len(plans)) as talks, Spool(folder / "verdicts.jsonl", len(plans)) as verdicts:
 
         def judged(index: int, conversation: Conversation, verdict: Verdict) -> None:
+            from rai_kit import metrics  # like pandas below, not before the first call is under way
+
             verdicts.put(index, verdict)
             rows[index] = metrics.verdict_row(conversation, verdict, plans[index].scenario)
 
@@ -292,6 +295,8 @@ def _hold(parties: Parties, plans: Sequence[engine.Plan], folder: Path, concurre
             )
         talks.finish()
         verdicts.finish()
+    import pandas as pd
+
     return pd.DataFrame(rows)
 
 

@@ -133,5 +133,5 @@ _PLAY = re.compile(
 
 def _declines(text: str) -> bool:
     """Whether the model declined to play. A person may well say "sorry" or "I can't": it takes both the opening and the act."""
-    opening = " ".join(sentences(text)[:2]).replace("’", "'")
+    opening = " ".join(sentences(text[:600])[:2]).replace("’", "'")
     return bool(_OUT_OF_ROLE.match(opening)) and (refuses(opening) or bool(_PLAY.search(opening)))
