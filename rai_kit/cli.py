@@ -91,6 +91,20 @@ def benchmark(targets: tuple[str, ...], categories: tuple[str, ...], dry_run: bo
         sys.exit(3)
 
 
+def _end_with_parent() -> None:
+    """Ends a worker whose run was killed: it would hold its shard against the same command given again."""
+    import threading
+    from multiprocessing import parent_process
+
+    def wait() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 @contextmanager
 def _pool(workers: int) -> Iterator[Any]:
     """A pool of worker processes; None for one worker, which is this process."""
@@ -102,7 +116,7 @@ def _pool(workers: int) -> Iterator[Any]:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import active_children, get_context
 
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
         try:
             yield pool
         except BaseException:  # the shards go on from their journals another time: do not wait for them

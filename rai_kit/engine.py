@@ -241,12 +241,15 @@ async def _bounded(count: int, work: Callable[[int], Coroutine[Any, Any, None]],
         for index in waiting:
             await work(index)
 
+    first: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(limit, count)):
                 group.create_task(worker())
     except BaseExceptionGroup as errors:  # all workers meet the same wrong key: say it once
-        raise errors.exceptions[0] from None
+        first = errors.exceptions[0]
+    if first is not None:  # raised out here: IPython shows the whole machinery of an error that was raised in handling a group
+        raise first
 
 
 def in_own_loop(work: Coroutine[Any, Any, T]) -> T:

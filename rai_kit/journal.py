@@ -29,10 +29,10 @@ _VERSION = 3
 # Rows lie in the order of their coming, and only the small index is in the order of the keys: half the time of a table kept by key.
 _TABLES = (
     # The long column comes last: a reply is read without the pages that its request fills.
-    "CREATE TABLE IF NOT EXISTS calls (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, reply TEXT NOT NULL, at TEXT NOT NULL, "
+    "CREATE TABLE calls (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, reply TEXT NOT NULL, at TEXT NOT NULL, "
     "request TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, key TEXT NOT NULL, reply TEXT NOT NULL, at TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS batches (id TEXT PRIMARY KEY, endpoint TEXT NOT NULL, keys TEXT NOT NULL, at TEXT NOT NULL)",
+    "CREATE TABLE events (id INTEGER PRIMARY KEY, key TEXT NOT NULL, reply TEXT NOT NULL, at TEXT NOT NULL)",
+    "CREATE TABLE batches (id TEXT PRIMARY KEY, endpoint TEXT NOT NULL, keys TEXT NOT NULL, at TEXT NOT NULL)",
 )
 _TOKENS = """
 SELECT json_extract(request, '$.endpoint'), json_extract(request, '$.model'),
@@ -59,7 +59,13 @@ def call_key(request: dict[str, Any]) -> str:
     also the number of the replicate: two calls that differ in it alone are never served from each other, even
     where an endpoint knows no seeds.
     """
-    return hashlib.blake2b(msgspec.json.encode(request, order="sorted"), digest_size=16).hexdigest()
+    try:
+        return hashlib.blake2b(msgspec.json.encode(request, order="sorted"), digest_size=16).hexdigest()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"a text of a call holds half a character (surrogate {error.object[error.start : error.end]!a}), which no endpoint "
+            "can take; mend the text."
+        ) from None
 
 
 class Journal:
@@ -90,17 +96,19 @@ class Journal:
         self._check_length()
         connection = self._connect()
         try:
-            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            tables = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
             found = (
                 connection.execute("PRAGMA application_id").fetchone()[0],
                 connection.execute("PRAGMA user_version").fetchone()[0],
             )
-            if tables and found != (_APPLICATION_ID, _VERSION):
+            # Whatever else there is (a trigger, a view) was put there to do something: nothing runs but what the kit has written.
+            if (tables and found != (_APPLICATION_ID, _VERSION)) or not tables <= set(_TABLES):
                 raise InputError(f"{self.path} is no journal of this version of rai_kit; move it away or choose another --out.")
-            if not {"calls", "events", "batches"} <= tables:
+            if tables != set(_TABLES):
                 connection.execute("PRAGMA journal_mode=WAL")
-                for statement in ("BEGIN IMMEDIATE", *_TABLES):  # two processes may both come first
-                    connection.execute(statement)
+                connection.execute("BEGIN IMMEDIATE")
+                for statement in _TABLES:  # two processes may both come first
+                    connection.execute(statement.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS"))
                 connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version={_VERSION}")
                 connection.execute("COMMIT")
@@ -118,19 +126,32 @@ class Journal:
 
     def _check_length(self) -> None:
         """A copy that was cut off opens like a whole one, and fails only where the missing pages are asked for."""
+        if self.path.is_dir():
+            raise InputError(f"{self.path} is a folder and no journal of rai_kit; move it away or choose another --out.")
         log = self.path.with_name(f"{self.path.name}-wal")
-        if not self.path.exists() or not self.path.stat().st_size or (log.exists() and log.stat().st_size):
-            return  # nothing yet, or a process died while pages were on their way from the log: SQLite finishes that
+        logged = log.exists() and log.stat().st_size > 0
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if not size and not logged:
+            return
         with self.path.open("rb") as file:
             head = file.read(100)
-        if head[:16] != b"SQLite format 3\0":
+        if len(head) >= 16 and head[:16] != b"SQLite format 3\0":
             raise InputError(f"{self.path} is no journal of rai_kit; move it away or choose another --out.")
         page = int.from_bytes(head[16:18], "big")
         wanted = (65536 if page == 1 else page) * int.from_bytes(head[28:32], "big")
-        if len(head) < 100 or self.path.stat().st_size < wanted:
-            raise InputError(
-                f"{self.path} is cut off ({self.path.stat().st_size} of {wanted} bytes); copy it again, whole, or move it away."
-            )
+        # A process that died while pages were on their way from the log leaves a short file, too: then the log has the rest.
+        if len(head) < 100 or (size < wanted and not (logged and self._whole_with_log())):
+            raise InputError(f"{self.path} is cut off ({size} of {wanted or '?'} bytes); copy it again, whole, or move it away.")
+
+    def _whole_with_log(self) -> bool:
+        """Whether file and log together are whole; looked at without changing either."""
+        connection = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        try:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
+        except sqlite3.DatabaseError:
+            return False
+        finally:
+            connection.close()
 
     def _guarded(self, work: Callable[Concatenate[sqlite3.Connection, P], T], *given: P.args, **named: P.kwargs) -> T:
         """Works on the open file; what SQLite cannot do becomes one sentence."""
@@ -157,7 +178,10 @@ class Journal:
             text = self._ahead.pop(key, None)
         if text is None:
             return None if self._also is None else self._also.get(key)
-        return _REPLY.decode(text)
+        try:
+            return _REPLY.decode(text)
+        except (msgspec.MsgspecError, TypeError, UnicodeError) as error:
+            raise InputError(f"{self.path} is damaged: the reply to call {key} is none ({error}); move it away.") from None
 
     def put(self, key: str, request: dict[str, Any], reply: Reply) -> Reply:
         """Commits a finished call: a usable reply as an answer, any other as an event.

@@ -183,9 +183,10 @@ def test_a_permanent_error_stops_all_and_is_said_once():
             await asyncio.sleep(0.01)
             raise InputError("wrong key")
 
-    with pytest.raises(InputError, match="^wrong key$"):
+    with pytest.raises(InputError, match="^wrong key$") as error:
         run([scenario(i) for i in range(500)], Wrong(), concurrency=4)
     assert Wrong.calls <= 8
+    assert not isinstance(error.value.__context__, BaseExceptionGroup), "a notebook would show all of the machinery"
 
 
 def test_it_works_inside_a_running_event_loop():

@@ -55,6 +55,10 @@ def locked(folder: Path, patience: float = 0.0) -> Iterator[None]:
         for partial in folder.glob("*.partial"):
             partial.unlink(missing_ok=True)
         yield
+    except OSError as error:
+        if error.filename is None:  # Python names no file when writing fails
+            error.filename = str(folder)
+        raise
     finally:
         lock.release()
         with contextlib.suppress(OSError):  # a run that left nothing leaves no folder either
@@ -75,6 +79,7 @@ class Spool:
     def __init__(self, path: Path, count: int) -> None:
         self._path = path
         self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        self._ordered = path.with_name(f"{path.name}.{os.getpid()}.ordered.partial")
         self._file = self._partial.open("w+b")
         self._starts = array("q", [-1]) * count
 
@@ -96,14 +101,13 @@ class Spool:
             raise ValueError(f"{self._path}: record {self._starts.index(-1)} never came")
         self._file.flush()
         if list(self._starts) != sorted(self._starts):
-            ordered = self._path.with_name(f"{self._path.name}.{os.getpid()}.ordered.partial")
-            with ordered.open("wb") as file:
+            with self._ordered.open("wb") as file:
                 for start in self._starts:
                     self._file.seek(start)
                     file.write(self._file.readline())
             self._file.close()
             self._partial.unlink()
-            self._partial = ordered
+            self._partial = self._ordered
         self._file.close()
         os.replace(self._partial, self._path)
 
@@ -111,5 +115,8 @@ class Spool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
-        self._partial.unlink(missing_ok=True)
+        try:
+            self._file.close()
+        finally:  # on a full disk the rest of the buffer finds no place
+            self._partial.unlink(missing_ok=True)
+            self._ordered.unlink(missing_ok=True)

@@ -43,8 +43,8 @@ class Address:
 
     @property
     def key(self) -> str | None:
-        """The key, from the environment."""
-        return os.environ.get(self.key_variable)
+        """The key, from the environment; None without one."""
+        return os.environ.get(self.key_variable) or None
 
     @property
     def base_url(self) -> str:
@@ -52,9 +52,17 @@ class Address:
         return self.where or os.environ.get("AZURE_OPENAI_ENDPOINT") or os.environ.get("OPENAI_BASE_URL") or OPENAI
 
     def check_environment(self) -> None:
-        """Raises one `InputError` that names every missing variable, before anything is started."""
+        """Raises one `InputError` for all that the environment lacks, before anything is started; no key is shown in it."""
+        if self.key is not None and not re.fullmatch(r"[!-~]+", self.key):
+            raise InputError(
+                f"{self.key_variable} holds what no HTTP header can carry (a blank, a line break, a letter beyond ASCII); set it anew."
+            )
         if self.where is not None:
             return
+        url = urlsplit(self.base_url)
+        if url.username or url.password or url.query:
+            name = "AZURE_OPENAI_ENDPOINT" if self.is_azure else "OPENAI_BASE_URL"
+            raise InputError(f"{name} must hold neither a user name nor a query; put the key into {self.key_variable}.")
         needed = [self.key_variable] + (["OPENAI_API_VERSION"] if self.is_azure else [])
         missing = [name for name in needed if not os.environ.get(name)]
         if missing:
@@ -73,8 +81,8 @@ def parse_address(text: str) -> Address:
     found = re.fullmatch(r"(.+?)(?:@(embedded|https?://.+))?", text.strip())
     name, where = (found[1], found[2]) if found else ("", None)
     url = urlsplit(where or "")
-    if url.username or url.password:
-        raise InputError("a model address must not hold a user name or a password; put the key into RAI_KIT_API_KEY.")
+    if url.username or url.password or url.query:
+        raise InputError("a model address must hold neither a user name nor a query; put the key into RAI_KIT_API_KEY.")
     if not name or (where is None and "@" in name) or (url.scheme and not url.hostname):
         raise InputError(
             f"{text!r} is no model address; "

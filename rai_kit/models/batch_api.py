@@ -59,6 +59,7 @@ class BatchAPI:
         self._client = model.openai_client().with_options(max_retries=5)
         self._pause = pause
         self._key_variable = model._endpoint.address.key_variable
+        self._secrets = [self._client.api_key] if isinstance(self._client.api_key, str) else []
         self.who = f"model '{model.address}': {model.identity}"
 
     async def close(self) -> None:
@@ -157,7 +158,9 @@ class BatchAPI:
             return Reply(cause="timeout", detail=line.error.message)
         else:
             status, body = 400, msgspec.json.encode({"error": line.error})
-        found = wire.read(status, {}, body, who=self.who, key_variable=self._key_variable, dropped=tuple(dropped))
+        found = wire.read(
+            status, {}, body, who=self.who, key_variable=self._key_variable, dropped=tuple(dropped), secrets=self._secrets
+        )
         return Reply(cause=found.cause, detail=found.detail) if isinstance(found, wire.Passing) else found
 
     def explained(self, error: Exception) -> InputError:
@@ -172,7 +175,12 @@ class BatchAPI:
         response = error.response
         try:
             found = wire.read(
-                error.status_code, response.headers, response.content, who=self.who, key_variable=self._key_variable
+                error.status_code,
+                response.headers,
+                response.content,
+                who=self.who,
+                key_variable=self._key_variable,
+                secrets=self._secrets,
             )
         except InputError as told:
             return told

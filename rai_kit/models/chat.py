@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rai_kit.journal import Journal, call_key
 from rai_kit.models.address import parse_address
 from rai_kit.models.endpoint import Endpoint
-from rai_kit.schema import Message, Reply
+from rai_kit.schema import InputError, Message, Reply
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -46,6 +47,11 @@ class ChatModel:
     calls: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if not 0 <= self.temperature < math.inf:  # NaN fails, too
+            raise InputError(f"temperature is {self.temperature}; it must be a number, 0 or more.")
+        for name, value in {"max_tokens": self.max_tokens, "timeout": self.timeout}.items():
+            if not value > 0:
+                raise InputError(f"{name} is {value}; it must be above 0.")
         endpoint = Endpoint(parse_address(self.address))
         object.__setattr__(self, "_endpoint", endpoint)
         object.__setattr__(self, "calls", {"made": 0, "replayed": 0, "prompt_tokens": 0, "completion_tokens": 0})

@@ -130,7 +130,15 @@ class Endpoint:
                 status, headers, data = await line.post(body)
                 if status in (401, 403) and await line.renew():
                     status, headers, data = await line.post(body)
-            found = wire.read(status, headers, data, who=str(self), key_variable=self.address.key_variable, dropped=self.dropped)
+            found = wire.read(
+                status,
+                headers,
+                data,
+                who=str(self),
+                key_variable=self.address.key_variable,
+                dropped=self.dropped,
+                secrets=line.keys,
+            )
             if isinstance(found, wire.Passing):
                 overload = found.overload
                 after = found.after if found.after is not None and found.after >= OWN_PAUSE else None
@@ -207,7 +215,7 @@ class _Line:
 
         self.url, self.headers = url, headers
         self.pace = pace
-        self._keys = _keys(headers)
+        self.keys = _keys(headers)
         self._client, self._model = client, model
         # aiohttp would read the environment's proxies, and ~/.netrc, anew for every call.
         self._proxy = _proxy(url)
@@ -222,8 +230,6 @@ class _Line:
             self.url, data=body, headers=self.headers, proxy=self._proxy, allow_redirects=False
         ) as answer:
             data = await answer.read() if (answer.content_length or MOST_BYTES) < MOST_BYTES else await _bounded(answer.content)
-        for key in self._keys:  # some servers repeat what they were sent
-            data = data.replace(key, b"[key]")
         return answer.status, answer.headers, data
 
     async def renew(self) -> bool:
@@ -239,7 +245,7 @@ class _Line:
         own = {"host", "content-length", "accept-encoding", "connection"}
         self.url, self._proxy = str(sent.url), _proxy(str(sent.url))
         self.headers = {name: value for name, value in sent.headers.items() if name not in own}
-        self._keys = _keys(self.headers)
+        self.keys = _keys(self.headers)
         return (self.url, self.headers) != before
 
 
@@ -252,10 +258,10 @@ async def _bounded(content: aiohttp.StreamReader) -> bytes:
     return bytes(data[:MOST_BYTES])
 
 
-def _keys(headers: Mapping[str, str]) -> list[bytes]:
-    """The secrets in these headers; very short ones are placeholders."""
-    values = [headers.get(name, "").removeprefix("Bearer ") for name in ("authorization", "api-key")]
-    return [value.encode() for value in values if len(value) >= 8]
+def _keys(headers: Mapping[str, str]) -> list[str]:
+    """The secrets in these headers."""
+    values = (headers.get(name, "").removeprefix("Bearer ") for name in ("authorization", "api-key"))
+    return [value for value in values if value]
 
 
 def _proxy(url: str) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -91,7 +91,14 @@ def completion(body: Any) -> Reply:
 
 
 def read(
-    status: int, headers: Mapping[str, str], data: bytes, *, who: str, key_variable: str, dropped: Collection[str] = ()
+    status: int,
+    headers: Mapping[str, str],
+    data: bytes,
+    *,
+    who: str,
+    key_variable: str,
+    dropped: Collection[str] = (),
+    secrets: Collection[str] = (),
 ) -> Reply | Passing | Refused:
     """What an endpoint's answer means.
 
@@ -102,10 +109,30 @@ def read(
         who: Model and place, for the sentences.
         key_variable: The environment variable that holds the key.
         dropped: Optional parameters that are left out already.
+        secrets: What must not be handed on even if the endpoint repeats it: the key. Very short ones are placeholders.
 
     Raises:
         InputError: The error is permanent: wrong key, unknown model, quota used up, redirect, a wait beyond `PATIENCE`.
     """
+
+    def hidden(text: str) -> str:
+        for secret in secrets:
+            text = text.replace(secret, "[key]") if len(secret) >= 8 else text
+        return text
+
+    try:
+        found = _read(status, headers, data, who, key_variable, dropped)
+    except InputError as error:
+        raise InputError(hidden(str(error))) from None
+    if isinstance(found, Reply):
+        text, detail = hidden(found.text), found.detail and hidden(found.detail)
+        return found if (text, detail) == (found.text, found.detail) else replace(found, text=text, detail=detail)
+    return replace(found, detail=hidden(found.detail)) if isinstance(found, Passing) else found
+
+
+def _read(
+    status: int, headers: Mapping[str, str], data: bytes, who: str, key_variable: str, dropped: Collection[str]
+) -> Reply | Passing | Refused:
     try:
         body = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
