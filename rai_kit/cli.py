@@ -185,23 +185,24 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except InputError as error:
-        click.echo(f"rai-kit: {error}", err=True)
-        sys.exit(2)
+        _end(str(error), 2)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("rai-kit: stopped; what was finished is kept, and the same command goes on from there.", err=True)
-        sys.exit(130)
+        _end("stopped; what was finished is kept, and the same command goes on from there.", 130)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES):
             raise
-        click.echo(
-            f"rai-kit: {error.filename or 'a file'} could not be written ({error.strerror}); finished calls are kept: "
-            "mend that and run the same command again.",
-            err=True,
-        )
-        sys.exit(2)
+        where = f"{error.filename or 'a file'} could not be written ({error.strerror})"
+        _end(f"{where}; finished calls are kept: mend that and run the same command again.", 2)
     except RuntimeError as error:
         # The first is known by name, so that papermill is loaded by `run` only.
         if type(error).__name__ != "NotebookFailed" and not isinstance(error, RunStopped):
             raise
-        click.echo(f"rai-kit: {error}", err=True)
-        sys.exit(1)
+        _end(str(error), 1)
+
+
+def _end(words: str, code: int) -> None:
+    """Says why, and ends at once: threads in the middle of their work (llama.cpp's) are not waited for, and hold nothing that is needed."""
+    click.echo(f"rai-kit: {words}", err=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
