@@ -23,15 +23,18 @@ def answers(concurrency, questions, temperature):
     model = ChatModel("smollm2-135m@embedded", max_tokens=16, temperature=temperature)
 
     async def all_of_them():
+        found = {}
+
         async def one(index):
             said = [Message("user", questions[index])]
             seed = QUESTIONS.index(questions[index])
             first = (await model(said, seed=seed)).text
             said += [Message("assistant", first), Message("user", "Go on, in other words. " * 12)]
-            return questions[index], first, (await model(said, seed=seed)).text
+            found[index] = questions[index], first, (await model(said, seed=seed)).text
 
         try:
-            return await _bounded(len(questions), one, concurrency)
+            await _bounded(len(questions), one, concurrency)
+            return [found[index] for index in range(len(questions))]
         finally:
             await model.close()
 
