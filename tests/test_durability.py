@@ -4,6 +4,7 @@ The endpoint counts what it has answered. A call whose row stands in the journal
 that was in flight may be. What must happen very often is done by processes forked from an interpreter that has the kit loaded.
 """
 
+import asyncio
 import contextlib
 import json
 import os
@@ -13,6 +14,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections import Counter
@@ -22,6 +24,7 @@ from pathlib import Path
 import pytest
 from mock_endpoint import MockEndpoint
 
+from rai_kit import engine
 from rai_kit.journal import Journal
 from rai_kit.schema import InputError, Reply
 
@@ -624,9 +627,26 @@ def test_ctrl_c_ends_workers_too(mock, tmp_path, group):
     stopped(command, group)
 
 
+def test_ctrl_c_waits_until_the_calls_in_flight_have_let_go():
+    """Or else the journal and the folder's lock would be given up while calls still come back."""
+    done = []
+
+    async def work():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.3)
+            done.append("let go")
+
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        engine.in_own_loop(work())
+    assert done == ["let go"]
+
+
 def test_ctrl_c_while_the_embedded_model_speaks(tmp_path):
     out = tmp_path / "run"
-    asked = ["benchmark", "--target", "smollm2-135m@embedded", "--category", "jailbreak", "-n", "8", "--max-tokens", "32"]
+    asked = ["benchmark", "--target", "smollm2-135m@embedded", "--category", "jailbreak", "-n", "6", "--max-tokens", "24"]
     command = Command([*asked, "--out", str(out)], tmp_path / "log")
     command.until(lambda: (out / "journal.sqlite").exists())
     stopped(command)

@@ -97,6 +97,8 @@ ECHOES = {
     "400, filtered": (400, error(f"content_filter for {KEY}")),
     "400, context": (400, error(f"maximum context length exceeded by {KEY}")),
     "401": (401, error(f"Incorrect API key provided: {KEY}.")),
+    "400, in the middle of a long sentence": (400, error(f"{'x' * 380} {KEY}")),
+    "no JSON, but quoted as in JSON": (200, b"<pre>" + json.dumps(f"Bearer {KEY}").replace("/", "\\/").encode()),
     "402": (402, error(f"Account of {KEY} has no credit.")),
     "404": (404, error(f"No such model for {KEY}.")),
     "429": (429, error(f"Rate limit of {KEY}.")),

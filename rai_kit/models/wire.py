@@ -8,7 +8,7 @@ Every answer of an endpoint is one of four things: a `Reply` (also one with a ca
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -115,13 +115,16 @@ def read(
         InputError: The error is permanent: wrong key, unknown model, quota used up, redirect, a wait beyond `PATIENCE`.
     """
 
+    # As they are, and as JSON of PHP and .NET quotes them.
+    variants = [kind for one in secrets if len(one) >= 8 for kind in (one, one.replace("/", "\\/"), one.replace("+", "\\u002b"))]
+
     def hidden(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, "[key]") if len(secret) >= 8 else text
+        for variant in variants:
+            text = text.replace(variant, "[key]")
         return text
 
     try:
-        found = _read(status, headers, data, who, key_variable, dropped)
+        found = _read(status, headers, data, who, key_variable, dropped, hidden)
     except InputError as error:
         raise InputError(hidden(str(error))) from None
     if isinstance(found, Reply):
@@ -131,7 +134,13 @@ def read(
 
 
 def _read(
-    status: int, headers: Mapping[str, str], data: bytes, who: str, key_variable: str, dropped: Collection[str]
+    status: int,
+    headers: Mapping[str, str],
+    data: bytes,
+    who: str,
+    key_variable: str,
+    dropped: Collection[str],
+    hidden: Callable[[str], str],
 ) -> Reply | Passing | Refused:
     try:
         body = msgspec.json.decode(data)
@@ -141,10 +150,10 @@ def _read(
         try:
             return completion(body)
         except MalformedError as problem:
-            return Passing("malformed", f"{problem}: {_words(data)}")
+            return Passing("malformed", f"{problem}: {_words(data, hidden)}")
     error = body.get("error", body) if isinstance(body, dict) else None
     code = str(error.get("code") or error.get("type") or "") if isinstance(error, dict) else ""
-    said = str(error.get("message") or error) if isinstance(error, dict) else _words(data)
+    said = hidden(str(error.get("message") or error)) if isinstance(error, dict) else _words(data, hidden)
     words = f"HTTP {status}: {' '.join(said.split())[:400]}"
     about = f"{code} {said}".lower()
     if status in (401, 403):
@@ -197,5 +206,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return None
 
 
-def _words(data: bytes) -> str:
-    return " ".join(data[:2000].decode("utf-8", "replace").split())[:400]
+def _words(data: bytes, hidden: Callable[[str], str]) -> str:
+    """The beginning of a body; what is to be hidden is hidden first, since half a key is one still."""
+    return " ".join(hidden(data.decode("utf-8", "replace"))[:2000].split())[:400]
