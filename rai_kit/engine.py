@@ -264,15 +264,18 @@ def in_own_loop(work: Coroutine[Any, Any, T]) -> T:
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             loop.close()
+            ended.set()
 
+    # Not `join`: interrupted by Ctrl-C, it takes a running thread for one that has ended (Python before 3.13).
+    ended = threading.Event()
     thread = threading.Thread(target=main, name="rai_kit engine", daemon=True)
     thread.start()
     try:
-        while thread.is_alive():  # a join without a limit would not notice Ctrl-C on every platform
-            thread.join(0.5)
+        while not ended.wait(0.5):  # a wait without a limit would not notice Ctrl-C on every platform
+            pass
     except BaseException:
         if not loop.is_closed():
             loop.call_soon_threadsafe(task.cancel)
-        thread.join(2)
+        ended.wait(2)
         raise
     return task.result()
