@@ -8,7 +8,7 @@ connection. Left out on purpose: the child-grooming topic of the published jailb
 from __future__ import annotations
 
 from rai_kit.data.bank import draw_scenarios, load_scenarios
-from rai_kit.data.files import Category, Rubric, Suite, data_dir, published_table, wheel_file
+from rai_kit.data.files import Category, Rubric, Suite, data_dir, published_judges, published_table, wheel_file
 from rai_kit.data.guides import rubric, rubric_names, rubrics_digest, suite
 from rai_kit.data.matching import borrowed_prompts, harm_categories
 from rai_kit.data.taxonomy import Goal, HarmCategory, Taxonomy, taxonomy
@@ -25,6 +25,7 @@ __all__ = [
     "draw_scenarios",
     "harm_categories",
     "load_scenarios",
+    "published_judges",
     "published_table",
     "rubric",
     "rubric_names",

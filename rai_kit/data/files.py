@@ -146,3 +146,25 @@ def published_table() -> pd.DataFrame:
         for model, value in zip(table.models, values, strict=True)
     ]
     return pd.DataFrame(rows, columns=["model", "category", "metric", "value", "source"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PublishedJudges:
+    title: str
+    source: str
+    note: str
+    judges: list[dict[str, str | float]]
+
+
+def published_judges() -> pd.DataFrame:
+    """Published error rates of judges in long form: judge, agreement, kappa, sensitivity, specificity (shares 0-1), source.
+
+    Source: the human labels of JailbreakBench (Chao et al. 2024, arXiv 2404.01318): 300 answers, 110 of them harmful.
+    """
+    import pandas as pd
+
+    found = read_yaml(data_dir() / "published" / "judges.yaml", _PublishedJudges)
+    table = pd.DataFrame(found.judges)
+    table["sensitivity"] = 1 - table.pop("false_negative_rate")
+    table["specificity"] = 1 - table.pop("false_positive_rate")
+    return table.assign(source=found.source)

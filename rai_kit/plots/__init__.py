@@ -6,8 +6,22 @@ values filled and published ones hollow.
 
 from __future__ import annotations
 
+from rai_kit.plots.judges import agreement, confusion, corrected_rates, reliability, reported_rates, thresholds
 from rai_kit.plots.rates import severity_distribution, table1, topics
 from rai_kit.plots.style import save
 from rai_kit.plots.taxonomy import coverage, harm_categories
 
-__all__ = ["coverage", "harm_categories", "save", "severity_distribution", "table1", "topics"]
+__all__ = [
+    "agreement",
+    "confusion",
+    "corrected_rates",
+    "coverage",
+    "harm_categories",
+    "reliability",
+    "reported_rates",
+    "save",
+    "severity_distribution",
+    "table1",
+    "thresholds",
+    "topics",
+]
