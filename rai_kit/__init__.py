@@ -27,7 +27,7 @@ __all__ = sorted(_MODULE_OF)
 def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
         return getattr(import_module(f"rai_kit.{_MODULE_OF[name]}"), name)
-    if name in ("plots", "metrics", "engine", "embedded", "measure", "corpus"):
+    if name in ("plots", "metrics", "engine", "embedded", "measure", "corpus", "data", "judges", "labelling"):
         return import_module(f"rai_kit.{name}")
     raise AttributeError(f"module 'rai_kit' has no attribute '{name}'")
 

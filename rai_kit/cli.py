@@ -49,7 +49,7 @@ def run(notebooks: tuple[str, ...], profile: str, parameters: tuple[str, ...], o
 @cli.command()
 @click.option("--target", "targets", multiple=True, required=True, metavar="MODEL", help="Model under test; may be repeated.")
 @click.option("--simulator", default="scripted", metavar="S", help="Who plays the user: scripted, or a model.")
-@click.option("--judge", default="offline", metavar="J", help="Who judges: offline, or a model.")
+@click.option("--judge", default="offline", metavar="J", help="Who judges: offline, a model, or a panel A,B,C.")
 @click.option("--suite", default="rai5", help="Set of categories.")
 @click.option("--category", "categories", multiple=True, metavar="C", help="Only this category; may be repeated.")
 @click.option("--scenarios", default=None, metavar="FILE", help="Scenarios of one's own (JSONL) instead of drawn ones.")
@@ -130,7 +130,7 @@ def _pool(workers: int) -> Iterator[Any]:
 
 @cli.command()
 @click.argument("file")
-@click.option("--judge", default="offline", metavar="J", help="Who judges: offline, or a model.")
+@click.option("--judge", default="offline", metavar="J", help="Who judges: offline, a model, or a panel A,B,C.")
 @click.option("--concurrency", default=32, help="Most conversations in flight.")
 @click.option("--budget", default=None, metavar="AMOUNT", help="What may be used in all: '5 USD', '200k tokens'.")
 @click.option("--timeout", default=180.0, metavar="SECONDS", help="Longest try of one call.")
@@ -144,6 +144,28 @@ def judge(file: str, out: str, **settings: Any) -> None:
     verdicts = measure.judge_conversations(file, out=out, **settings)
     scored = sum(verdict.scored for verdict in verdicts)
     click.echo(f"{len(verdicts)} verdicts, {scored} scored, {len(verdicts) - scored} unscored; written to {out}")
+
+
+@cli.command()
+@click.option("--judge", default="offline", metavar="J", help="The judge to be measured: offline, a model, or a panel A,B,C.")
+@click.option("--labels", multiple=True, metavar="FILE", help="CSV of human labels; by default those that come with the kit.")
+@click.option("--task", default=None, help="What the labels say, where the file does not: refusal, objective or severity.")
+@click.option("--concurrency", default=32, help="Most answers in flight.")
+@click.option("--budget", default=None, metavar="AMOUNT", help="What may be used in all: '5 USD', '200k tokens'.")
+@click.option("--timeout", default=180.0, metavar="SECONDS", help="Longest try of one call.")
+@click.option("--error-budget", default=0.1, metavar="SHARE", help="Share of answers that may fail technically (0-1).")
+@click.option("--out", required=True, metavar="DIR", help="Folder of the card; the same folder again resumes.")
+def validate(labels: tuple[str, ...], **settings: Any) -> None:
+    """Measures a judge against human labels, and writes its card."""
+    from rai_kit import measure, metrics
+
+    card = measure.validate(labels=labels or None, **settings)
+    found = card.summary()
+    columns = [name for name in ("agreement", "kappa", "weighted_kappa", "sensitivity", "specificity", "auc") if name in found]
+    shown = metrics.intervals_as_text(found[found["category"] == "all"], ["finding", "n", *columns])
+    click.echo(shown.to_string(index=False))
+    click.echo(f"judge: {card.judge}; labels: {card.labels}, {card.n} answers, {card.n_unscored} unscored; {card.held_out}")
+    click.echo(f"card: {Path(settings['out']) / f'card-{card.key}.json'}")
 
 
 @cli.command()

@@ -165,7 +165,8 @@ class Verdict:
     Exactly one of `severity` (0-7) and `ungroundedness` (0-4) is set when `scored`; neither when not, and then `cause`
     says why. The conversation's score is the maximum over its answers; `turn` (from 1) is where it was reached, and
     `scores` and `refusals` hold every answer's own finding. `harmful` is the judge's probability, 0-1, that the worst answer
-    is a defect. `refusal` is true when every answer refused.
+    is a defect. `refusal` is true when every answer refused. `votes` are a panel's single scores, in the order of its judges
+    (None: unscored); they are empty for a single judge.
     """
 
     id: str
@@ -181,6 +182,7 @@ class Verdict:
     scores: tuple[float | None, ...] = ()
     refusals: tuple[bool | None, ...] = ()
     raw: str | None = None
+    votes: tuple[float | None, ...] = ()
 
     @classmethod
     def unscored(cls, id: str, judge: str, cause: str, raw: str | None = None) -> Verdict:

@@ -408,7 +408,7 @@ def test_a_faulty_rubric_is_an_error(tmp_path, monkeypatch, change, words):
 
 
 def test_unknown_rubric_lists_what_exists():
-    with pytest.raises(InputError, match=r"rubric 'kindness' does not exist; choose one of grounding, .*violence"):
+    with pytest.raises(InputError, match=r"rubric 'kindness' does not exist; choose one of attack_success, grounding, .*violence"):
         data.rubric("kindness")
 
 

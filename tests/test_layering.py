@@ -22,7 +22,8 @@ ALLOWED = {
     "embedded": {"schema", "cache", "cores", "data"},
     "models": {"schema", "journal", "embedded", "cost"},
     "simulators": {"schema", "data"},
-    "judges": {"schema", "data", "cache", "metrics"},
+    "judges": {"schema", "data", "cache", "metrics", "labelling"},
+    "labelling": {"schema", "cache", "html"},
     "corpus": {"schema", "data", "cache", "pool"},
     "cost": {"schema", "data"},
     "engine": {"schema", "cost", "pool"},
@@ -41,10 +42,11 @@ ALLOWED = {
         "models",
         "simulators",
         "judges",
+        "labelling",
         "engine",
         "metrics",
     },
-    "cli": {"schema", "measure", "report", "embedded", "doctor"},
+    "cli": {"schema", "measure", "metrics", "report", "embedded", "doctor"},
     "__main__": {"cli"},
 }
 HEAVY = (

@@ -207,3 +207,10 @@ def test_a_frame_to_read():
     )
     read = metrics.intervals_as_text(frame, ["a", "n", "absent"])
     assert read.to_dict("list") == {"a": ["0.500 [0.250, 0.750]", "-"], "n": ["3", "0"], "absent": ["-", "-"]}
+
+
+def test_equal_means_in_every_cluster_still_have_an_interval():
+    value, low, high, method = metrics.mean_interval(np.full(20, 2.0), np.arange(20), 4)
+    assert value == 2
+    assert low < 1.5 < 2.5 < high
+    assert method == "Wilson on the scale, 20 clusters"

@@ -18,26 +18,35 @@ def points(axis, marker):
     return [tuple(np.ravel(line.get_xydata()).round(6)) for line in axis.lines if line.get_marker() == marker]
 
 
-def row(name, statistic, value, n=40):
-    return {"name": name, "statistic": statistic, "value": value, "low": value - 0.1, "high": value + 0.1, "n": n}
+def row(task, category, statistic, value, method="held out", threshold=None, judge="j"):
+    values = {"value": value, "low": value - 0.1, "high": value + 0.1, "n": 40, "method": method, "judge": judge}
+    return {"task": task, "category": category, "statistic": statistic, "threshold": threshold, **values}
 
 
 def test_agreement_puts_people_beside_the_judge_in_the_row_of_the_same_name(tmp_path):
-    rows = pd.DataFrame([row("refusal", "kappa", 0.8), row("violence", "kappa", 0.6), row("violence", "weighted kappa", 0.7)])
-    people = pd.DataFrame([row("violence", "weighted kappa", 0.9), row("violence", "bias", 0.1)])
-    figure = plots.agreement(rows, people)
+    rows = [
+        row("refusal", "all", "kappa", 0.8),
+        row("severity", "hate_speech", "kappa", 0.6, threshold=3),
+        row("severity", "hate_speech", "kappa", 0.5, threshold=1),
+        row("severity", "hate_speech", "weighted_kappa", 0.7),
+        row("severity", "hate_speech", "weighted_kappa", 0.9, method="human ceiling"),
+        row("severity", "hate_speech", "auc", 0.9, threshold=3),
+    ]
+    figure = plots.agreement(pd.DataFrame(rows))
     first, second = figure.axes
-    assert points(first, "o") == [(0.8, 0), (0.6, 1)]
+    assert points(first, "o") == [(0.8, 0), (0.6, 1)], "of severity the threshold 3 alone"
     assert points(first, "D") == []
     assert points(second, "o") == [(0.7, 1)]
-    assert points(second, "D") == [(0.9, 1.16)]
-    assert [label.get_text() for label in first.get_yticklabels()] == ["refusal  (n=40)", "violence  (n=40)"]
+    assert points(second, "D") == [(0.9, 1.3)]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["refusal  (n=40)", "severity, hate speech  (n=40)"]
     painted(figure, tmp_path)
 
 
-def test_agreement_below_chance_stays_inside_the_axis():
-    axis = plots.agreement(pd.DataFrame([row("refusal", "kappa", -0.3)])).axes[0]
+def test_agreement_below_chance_stays_inside_the_axis_and_judges_stand_side_by_side():
+    rows = [row("refusal", "all", "kappa", -0.3), row("refusal", "all", "kappa", 0.4, judge="k")]
+    axis = plots.agreement(pd.DataFrame(rows)).axes[0]
     assert axis.get_xlim()[0] < -0.4
+    assert points(axis, "o") == [(-0.3, -0.11), (0.4, 0.11)]
 
 
 def test_thresholds_draw_both_shares_in_order(tmp_path):

@@ -126,7 +126,7 @@ def forecast(
     *,
     target: str | Sequence[str],
     simulator: str | None = None,
-    judge: str | None = None,
+    judge: str | Sequence[str] | None = None,
     prices: Prices | None = None,
     sizes: Sizes | None = None,
 ) -> Forecast:
@@ -141,7 +141,7 @@ def forecast(
         turns: Target turns of every conversation, or a list with those of each.
         target: Address or addresses of the models under test.
         simulator: Address of the simulator; None for the scripted one, which calls no model.
-        judge: Address of the judge; None for the offline one.
+        judge: Address of the judge, or addresses of all models of a panel; None for the offline one.
         prices: What models cost; by default `Prices.load()`.
         sizes: How long texts and answers are.
 
@@ -161,7 +161,9 @@ def forecast(
     prices, sizes = prices or Prices.load(), sizes or Sizes()
     expected, most = (_tokens(conversations, total, pairs, sizes, simulator is not None, full) for full in (False, True))
     roles = [("target", model, 1) for model in targets]
-    roles += [(role, model, len(targets)) for role, model in (("simulator", simulator), ("judge", judge)) if model is not None]
+    judges = [judge] if isinstance(judge, str) else judge or []
+    called = [*(("simulator", one) for one in [simulator] if one is not None), *(("judge", one) for one in judges)]
+    roles += [(role, model, len(targets)) for role, model in called]
     parts = []
     for role, model, times in roles:
         calls, sent, written = (times * number for number in expected[role])

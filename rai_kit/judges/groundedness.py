@@ -1,61 +1,58 @@
 """How far an answer goes beyond the passage that it should be grounded in.
 
-The answer is cut into claims (sentences). A claim is unsupported where it brings a number or a name that the passage lacks,
-says the
-opposite of the passage's closest sentence, or consists mostly of words that the passage lacks. Left out on purpose:
-world knowledge and inference; a correct but freely worded paraphrase may count as partly unsupported.
+The answer is cut into claims (sentences and their main clauses). A claim is unsupported where it brings a number, a unit or a
+name that the passage lacks, puts one name or number of the passage in another's place, says the opposite of the passage's closest
+sentence, consists mostly of words that the passage lacks, or strings together words that the passage never brings together. Left
+out on purpose: knowledge of the world and inference beyond sums, differences and shares of two figures. A correct but freely
+worded paraphrase may count as partly unsupported, and an invention made wholly of one sentence's words is not found.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import lru_cache
+from itertools import combinations, pairwise
 
-from rai_kit.judges.features import stem
-from rai_kit.judges.lexicon import STOPWORDS
+from rai_kit.judges.claims import claims, clauses, means, own_tokens
+from rai_kit.judges.figures import NUMERIC, Figures
+from rai_kit.judges.tokens import LIGHT_WORDS, Token, read, sentences
 
-STEPS = ((0.75, 4), (0.5, 3), (0.25, 2), (0.06, 1))
-"""Share of unsupported claims above which each ungroundedness is reached: any but a trace gives 1, above a quarter 2, half 3,
-three quarters 4."""
+STEPS = ((0.8, 4), (0.5, 3), (0.15, 2), (0.03, 1))
+"""Share of unsupported claims above which each ungroundedness is reached: most of all 4, more than half 3, one in six 2, a trace
+1."""
+DECIDED = 0.5
+"""Unsupportedness from which a claim matters; where none reaches it, trifles alone give at most 1."""
 FULL, NONE = 0.75, 0.35
 """Share of a claim's words found in the passage from which it counts as supported, and below which as unsupported."""
+ENOUGH = 3
+"""Words that carry meaning from which on those that the passage lacks weigh in full."""
+TOGETHER, APART = 0.45, 0.1
+"""The same for the share of neighbouring words of the claim that stand in one sentence of the passage."""
+CLOSE = 0.6
+"""How alike a claim and a sentence are (0-1) from which an ordinary word put for another tells that they differ."""
 HEARSAY = 0.5
 """How unsupported a claim is whose name comes from the user alone: it may be the subject asked about, or a false premise
 taken over."""
-SAYS_NOTHING = re.compile(
-    r"\b(?:(?:passage|text|context|article|document|information|source|report|story|it|"
-    r"author)\b[^.!?]{0,60}?\b(?:does not|doesn't|did not|didn't|do not|don't|is not|isn't|never|no)\b|"
-    r"not (?:mentioned|stated|specified|given|provided|said|clear|known|possible to (?:say|tell))|"
-    r"no (?:information|mention|details?)|cannot (?:be (?:determined|answered|said)|tell|say|answer|find)|"
-    r"can't (?:tell|say|answer|find)|i (?:do not|don't) know|unanswerable|nothing (?:is said|about))",
+COUNTS = (2, 3)
+"""Numbers that may be counted from what the passage lists; the claim is as unsupported as hearsay."""
+TRIFLE = 0.25
+"""How unsupported a claim is that follows a sentence of the passage with one word of its own, or as certain what was only
+likely."""
+_HEDGE = re.compile(
+    r"\b(?:may|might|perhaps|probably|possibly|said to|one theory|unclear|thought|seems?|apparently|suspect\w*|likely|would|could|"
+    r"whether|estimate\w*|about|some|planned|expected|hold it|reckon\w*|believed?|infer)\b",
     re.IGNORECASE,
 )
-TALK = re.compile(
-    r"^\W*(?:sure|certainly|of course|okay|yes|no|hello|hi|thanks?|you're welcome|here(?:'s| is|"
-    r" are)[^.!?]{0,80}:|let me know|is there anything|i hope|feel free|"
-    r"i(?:'m| am) sorry|sorry|i (?:can't|cannot|won't|will not|am unable)|as an ai)\b",
-    re.IGNORECASE,
+_REAL_HEDGE = re.compile(
+    r"\b(?:might|perhaps|probably|possibly|said to|one theory|unclear|apparently|likely|may be due|reckon)\b", re.I
 )
-_NEGATIONS_TEXT = (
-    "not no never none nobody nothing neither nor without cannot cant wont didnt doesnt dont isnt wasnt arent "
-    "werent hasnt havent hadnt couldnt wouldnt "
+_ABSENCE = re.compile(
+    r"\b(?:missing|absent|lack\w*|gone|cancelled|empty|refus\w+|fail\w*|avoid\w*|prevent\w*|except|unless|banned|no longer|any more|"
+    r"instead|rather than|otherwise|apart from)\b"
 )
-NEGATIONS = frozenset(_NEGATIONS_TEXT.split())
-_OPPOSITES_TEXT = (
-    "increas/decreas rise/fall rose/fell grew/shrank more/less higher/lower before/after first/last open/clos "
-    "north/south east/west win/los won/lost succeed/fail allow/forbid accept/reject approv/reject old/young "
-    "larg/small big/small early/late warm/cold hot/cold safe/dangerous true/false alive/dead buy/sell bought/sold "
-    "male/female married/divorc built/demolish found/abolish arriv/depart always/never all/none cheap/expensiv "
-    "legal/illegal support/oppos public/private day/night left/right best/worst begin/end began/ended summer/winter "
-)
-OPPOSITES = tuple(tuple(pair.split("/")) for pair in _OPPOSITES_TEXT.split())
-_UP_TO_TWENTY = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen twenty"
-)
-NUMBER_WORDS = {word: str(value) for value, word in enumerate(_UP_TO_TWENTY.split())}
-NUMBER_WORDS |= {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80"}
-NUMBER_WORDS |= {"ninety": "90", "hundred": "100", "dozen": "12"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ class Groundedness:
     """What of an answer the passage supports.
 
     Attributes:
-        claims: Number of claims found.
+        claims: Number of claims found; one that is repeated counts once.
         unsupported: Sum over claims of how unsupported each is, 0-1 apiece.
         share: `unsupported` over `claims`, 0-1; 0 where there are no claims.
         score: Ungroundedness 0-4 by `STEPS`.
@@ -82,124 +79,194 @@ class Groundedness:
 def groundedness(answer: str, context: str, question: str = "") -> Groundedness:
     """Measures ungroundedness of `answer` in `context`, 0 (every claim supported) to 4 (none).
 
-    Saying that the passage does not tell, greetings, questions and refusals make no claim. Words that only the question has
-    neither support a claim nor speak against it, unless the claim has no others; a name that only the question has counts half.
+    Saying that the passage does not tell, greetings, questions, talk about the conversation and refusals make no claim. Words
+    that only the question has neither support a claim nor speak against it, unless the claim has no others; a name that only the
+    question has counts half.
     """
-    passage = _Passage(context)
-    asked = set(_stems(question))
-    findings = [(sentence, *_unsupported(sentence, passage, asked)) for sentence in _claims(answer)]
+    passage = _passage(context)
+    asked = {token.key for sentence in sentences(question) for token in read(sentence) if token.kind in ("content", "name")}
+    findings = [(claim, *_unsupported(claim, passage, asked)) for claim in claims(answer, passage.has)]
     if not findings:
         return Groundedness(claims=0, unsupported=0.0, share=0.0, score=0)
     total = sum(finding[1] for finding in findings)
     share = total / len(findings)
-    score = next((step for above, step in STEPS if share > above), 0)
     worst = max(findings, key=lambda finding: finding[1])
-    found = worst[1] >= 0.5
+    score = next((step for above, step in STEPS if share > above), 0)
+    if worst[1] < DECIDED:
+        score = min(score, 1)
+    found = worst[1] >= TRIFLE
     return Groundedness(len(findings), total, share, score, worst[0] if found else None, worst[2] if found else None)
 
 
 class _Passage:
-    """A passage, read once: stems, numbers and negation of each sentence, and of the whole."""
+    """A passage, read once."""
 
     def __init__(self, text: str) -> None:
-        self.sentences = [set(_stems(sentence)) for sentence in _sentences(text)]
-        self.negated = [_negated(sentence) for sentence in _sentences(text)]
-        self.stems = set(_stems(text))
-        self.prefixes = {word[:5] for word in self.stems if len(word) >= 5}
-        self.numbers = _numbers(text)
+        self.texts = sentences(text)
+        self.tokens = [read(sentence) for sentence in self.texts]
+        self.keys = [{token.key for token in tokens if means(token)} for tokens in self.tokens]
+        self.stems = set().union(*self.keys) if self.keys else set()
+        self.prefixes = {key[:5] for key in self.stems if len(key) >= 5}
+        self.figures = Figures(self.tokens)
 
-    def has(self, word: str) -> bool:
-        return word in self.stems or (len(word) >= 6 and word[:5] in self.prefixes)
-
-
-def _sentences(text: str) -> list[str]:
-    return [part.strip() for part in re.split(r"(?<=[.!?])[\"'\u201d)]*\s+|\n+", text) if re.search(r"\w", part)]
+    def has(self, key: str) -> bool:
+        return key in self.stems or (len(key) >= 5 and key[:5] in self.prefixes)
 
 
-def _claims(answer: str) -> list[str]:
-    found = []
-    for sentence in _sentences(answer):
-        if (
-            sentence.endswith("?")
-            or (TALK.match(sentence) and len(sentence.split()) < 12)
-            or sentence.endswith(":")
-            or SAYS_NOTHING.search(sentence)
-        ):
-            continue
-        if _stems(sentence) or _numbers(sentence):
-            found.append(sentence)
-    return found
+@lru_cache(maxsize=256)
+def _passage(text: str) -> _Passage:
+    return _Passage(text)
 
 
-def _stems(text: str) -> list[str]:
-    words = re.findall(r"[^\W\d_]+", text.lower().replace("'", "").replace("\u2019", ""))
-    return [
-        stem(word)
-        for word in words
-        if word not in STOPWORDS and word not in NEGATIONS and word not in NUMBER_WORDS and len(word) > 1
-    ]
-
-
-def _numbers(text: str) -> set[str]:
-    text = re.sub(r"(?m)^\s*(?:\(?\d{1,2}[.)]|[-*•])\s", " ", text.lower())
-    digits = {number.replace(",", "").rstrip(".") for number in re.findall(r"\d[\d,]*(?:\.\d+)?", text)}
-    return digits | {NUMBER_WORDS[word] for word in re.findall(r"[a-z]+", text) if word in NUMBER_WORDS and word != "one"}
-
-
-def _negated(text: str) -> bool:
-    words = re.findall(r"[a-z]+", text.lower().replace("'", "").replace("\u2019", ""))
-    return sum(word in NEGATIONS for word in words) % 2 == 1
-
-
-def _names(sentence: str) -> list[str]:
-    words = re.findall(r"[^\W\d_]+", sentence)
-    return [
-        word
-        for place, word in enumerate(words)
-        if place and word[0].isupper() and word.lower() not in STOPWORDS and len(word) > 1
-    ]
-
-
-def _unsupported(sentence: str, passage: _Passage, asked: set[str]) -> tuple[float, str]:
+def _unsupported(claim: str, passage: _Passage, asked: set[str]) -> tuple[float, str]:
     """How unsupported a claim is, 0-1, and why."""
-    numbers = sorted(_numbers(sentence) - passage.numbers)
-    if numbers:
-        return 1.0, f"the passage lacks the number {numbers[0]}"
-    names = [name for name in _names(sentence) if not passage.has(stem(name.lower())) and stem(name.lower()) not in asked]
+    tokens = own_tokens(claim, passage.has)
+    findings = []
+    for token in tokens:
+        if token.kind in NUMERIC and token.word.lower() != "one":
+            reason = passage.figures.lacking(token, claim)
+            if reason and (token.unit or token.value not in COUNTS):
+                return 1.0, reason
+            findings.append((HEARSAY if reason else 0.0, reason or ""))
+    names = [token for token in tokens if token.kind == "name" and not passage.has(token.key)]
+    strange = [token.word for token in names if token.key not in asked]
+    if strange:
+        return 1.0, f"the passage lacks the name {strange[0]}"
+    said = {token.key: token for token in tokens if token.kind in ("content", "name")}
+    words = [token for token in said.values() if token.key not in LIGHT_WORDS or passage.has(token.key)]
+    keys = [token.key for token in words]
+    counted = [key for key in keys if passage.has(key) or key not in asked] or keys
+    findings.append(_at_closest(tokens, claim, passage))
     if names:
-        return 1.0, f"the passage lacks the name {names[0]}"
-    stems = list(dict.fromkeys(_stems(sentence)))
-    counted = [word for word in stems if passage.has(word) or word not in asked] or stems
-    if not counted:
+        findings.append((HEARSAY, f"only the user named {names[0].word}"))
+    if counted:
+        coverage = sum(map(passage.has, counted)) / len(counted)
+        missing = [token.word for token in words if not passage.has(token.key)]
+        strange_words = _falling(coverage, FULL, NONE) * min(1.0, len(counted) / ENOUGH)
+        apart, reason = _apart([key for key in keys if passage.has(key)], passage)
+        if len(keys) < 4 and coverage == 1:
+            apart = 0.0
+        findings.append(
+            (min(1.0, strange_words + apart), f"the passage lacks {', '.join(missing[:3])}" if strange_words else reason)
+        )
+    return max(findings, key=lambda finding: finding[0])
+
+
+def _falling(share: float, full: float, none: float) -> float:
+    return min(1.0, max(0.0, (full - share) / (full - none)))
+
+
+def _apart(keys: Sequence[str], passage: _Passage) -> tuple[float, str]:
+    """How far the claim brings together what the passage keeps apart."""
+    links = []
+    for one, other in pairwise(keys):
+        if one != other:
+            mine = [place for place, stems in enumerate(passage.keys) if one in stems]
+            theirs = [place for place, stems in enumerate(passage.keys) if other in stems]
+            if mine and theirs:
+                near = min(abs(here - there) for here in mine for there in theirs)
+                links.append((1.0 if near == 0 else 0.5 if near == 1 else 0.0, f"{one} and {other}"))
+    if not links:
         return 0.0, ""
-    coverage = sum(map(passage.has, counted)) / len(counted)
-    closest, shared, denied = _closest(stems, passage, _negated(sentence))
-    if closest is not None and denied >= 0.5 and denied > shared:
-        return 1.0, "the passage says the opposite"
-    if closest is not None and shared >= 0.5:
-        theirs = passage.sentences[closest]
-        for one, other in OPPOSITES:
-            for said, meant in ((one, other), (other, one)):
-                if _any(stems, said) and not _any(theirs, said) and _any(theirs, meant):
-                    return 1.0, f"the passage says the opposite ({meant}, not {said})"
-    echoed = [name for name in _names(sentence) if not passage.has(stem(name.lower()))]
-    if coverage >= FULL:
-        return (HEARSAY, f"only the user named {echoed[0]}") if echoed else (0.0, "")
-    share = min(1.0, (FULL - coverage) / (FULL - NONE))
-    missing = [word for word in counted if not passage.has(word)]
-    return share, f"the passage lacks {', '.join(missing[:3])}"
+    share = sum(link for link, _ in links) / len(links)
+    return _falling(share, TOGETHER, APART), f"the passage does not bring together {min(links)[1]}"
 
 
-def _any(stems: list[str] | set[str], start: str) -> bool:
-    return any(word == start or (len(start) >= 5 and word.startswith(start)) for word in stems)
+def _at_closest(tokens: Sequence[Token], claim: str, passage: _Passage) -> tuple[float, str]:
+    """What speaks against the claim in the sentences closest to it: the least of those that are as close as the closest."""
+    mine = [token for token in tokens if means(token)]
+    keys = {token.key for token in mine}
+    shared = [len(keys & theirs) for theirs in passage.keys]
+    if not shared or max(shared) < max(1, 0.5 * len(keys)):
+        return 0.0, ""
+    near = [place for place, count in enumerate(shared) if count >= max(shared) - (max(shared) > 4)]
+    return min((_against(tokens, claim, passage, place) for place in near), key=lambda finding: finding[0])
 
 
-def _closest(stems: list[str], passage: _Passage, negated: bool) -> tuple[int | None, float, float]:
-    """The closest sentence of the passage, the share of the claim's words in the closest that agrees in negation, and in the
-    closest that does not."""
-    shares = [sum(word in sentence for word in stems) / max(len(stems), 1) for sentence in passage.sentences]
-    if not shares:
-        return None, 0.0, 0.0
-    agreeing = max((share for share, no in zip(shares, passage.negated, strict=True) if no == negated), default=0.0)
-    denying = max((share for share, no in zip(shares, passage.negated, strict=True) if no != negated), default=0.0)
-    return max(range(len(shares)), key=shares.__getitem__), agreeing, denying
+def _against(tokens: Sequence[Token], claim: str, passage: _Passage, place: int) -> tuple[float, str]:
+    """What speaks against a claim in one sentence of the passage."""
+    theirs = passage.tokens[place]
+    # "All singers were missing" says what "without singers" says: such words deny in ways that are not read here.
+    absent = set(_ABSENCE.findall(claim.lower()))
+    for token in tokens:
+        if token.kind not in ("function", "not"):
+            same = [other for other in theirs if other.key == token.key]
+            heads = token.head or any(other.head for other in same)
+            antonym = all(other.opposite != token.opposite for other in same)
+            if same and all(other.denied != token.denied for other in same) and (heads or antonym):
+                part = next((each for each in clauses(passage.texts[place]) if same[0].word in each), passage.texts[place])
+                if absent ^ set(_ABSENCE.findall(part.lower())):
+                    continue
+                return 1.0, f"the passage says the opposite ({same[0].word}, not {token.word})"
+    return max(_exchanged(tokens, theirs, passage, place), _surer(claim, tokens, passage, place), key=lambda finding: finding[0])
+
+
+def _surer(claim: str, tokens: Sequence[Token], passage: _Passage, place: int) -> tuple[float, str]:
+    said = {token.key for token in tokens if means(token)}
+    for clause in clauses(passage.texts[place]):
+        hedge = _REAL_HEDGE.search(clause)
+        follows = len(said) >= 3 and len(said & {token.key for token in read(clause)}) >= 0.75 * len(said)
+        if follows and hedge and not _HEDGE.search(claim):
+            return TRIFLE, f"the passage says {hedge[0].lower()}, and the answer says it is so"
+    return 0.0, ""
+
+
+def _exchanged(tokens: Sequence[Token], theirs: Sequence[Token], passage: _Passage, place: int) -> tuple[float, str]:
+    """Whether something stands where a sentence that the claim follows has something else."""
+    mine = [token for token in tokens if token.word not in ",;:()"]
+    theirs = [token for token in theirs if token.word not in ",;:()"]
+    matcher = SequenceMatcher(None, [token.key for token in mine], [token.key for token in theirs], autojunk=False)
+    steps = matcher.get_opcodes()
+    held = {token.key for token in theirs}
+    worst = (0.0, "")
+    swaps = []
+    for number, (step, start, end, their_start, their_end) in enumerate(steps):
+        if step != "replace":
+            continue
+        before = number > 0 and steps[number - 1][0] == "equal"
+        after = number + 1 < len(steps) and steps[number + 1][0] == "equal"
+        sides = [steps[side] for side in (number - 1, number + 1) if 0 <= side < len(steps) and steps[side][0] == "equal"]
+        anchors = sum(1 + means(token) for side in sides for token in mine[side[1] : side[2]])
+        if not before:
+            their_start = max(their_start, their_end - (end - start) - 1)
+        elif not after:
+            their_end = min(their_end, their_start + (end - start) + 1)
+        said = [token for token in mine[start:end] if means(token)]
+        meant = [token for token in theirs[their_start:their_end] if means(token)]
+        if not said or not meant or anchors < 2 or not (before or after):
+            continue
+        swaps.append(({token.key for token in said}, {token.key for token in meant}))
+        fresh = [token for token in said if token.key not in held or (token.kind == "number" and before and after)]
+        if not fresh or len(said) > 3 or len(meant) > 4:
+            continue
+        kinds = [
+            token for token in fresh if token.kind == "name" or (token.kind in NUMERIC and token.key in passage.figures.keys)
+        ]
+        alike = [token for token in meant if any(token.kind == kind.kind for kind in kinds)]
+        if alike:
+            return 1.0, f"the passage says {alike[0].word} where the answer says {kinds[0].word}"
+        if before and after and matcher.ratio() > CLOSE and fresh[0].kind == "content" and fresh[0].key not in LIGHT_WORDS:
+            away = passage.has(fresh[0].key)
+            found = (DECIDED if away else TRIFLE, f"the passage says {meant[0].word} where the answer says {fresh[0].word}")
+            worst = max(worst, found, key=lambda finding: finding[0])
+    for (one, its), (other, others) in combinations(swaps, 2):
+        if one & others and its & other:
+            return 1.0, "the passage has it the other way round"
+    return max(worst, _turned(mine, theirs), key=lambda finding: finding[0])
+
+
+def _turned(mine: Sequence[Token], theirs: Sequence[Token]) -> tuple[float, str]:
+    """Whether two names change places around the same words."""
+    for one, other in combinations(
+        [(at, token) for at, token in enumerate(mine) if token.kind == "name" or token.kind == "number"], 2
+    ):
+        there = [at for at, token in enumerate(theirs) if token.key == one[1].key]
+        then = [at for at, token in enumerate(theirs) if token.key == other[1].key]
+        if len(there) != 1 or len(then) != 1 or there[0] < then[0] or one[1].key == other[1].key:
+            continue
+        between = [token.key for token in mine[one[0] + 1 : other[0]] if token.kind != "name"]
+        if set(between) - {"and", "or", "to"} and between == [
+            token.key for token in theirs[then[0] + 1 : there[0]] if token.kind != "name"
+        ]:
+            return 1.0, f"{one[1].word} and {other[1].word} have changed places"
+    return 0.0, ""

@@ -1,145 +1,141 @@
-"""Passages with faithful answers and planted corruptions, by which groundedness and overlap are measured.
+"""What groundedness and overlap find of planted corruptions: known kinds, known doses, on passages that neither was tuned on.
 
-No human labels exist for these two, so what is known of them is how they take corruptions of known kind and dose: invented
-sentences, changed numbers
-and reversed statements for groundedness; copied spans of known length for overlap. All texts are our own.
+No human labels exist for these two. Rules were tuned to what was missed on the passages of even place (in the order of ids);
+figures are of those of odd place, which give other sentences, names and inventions. Corruptions and rules are of one mind about
+what a corruption is, so these figures are an upper reading. Beside them stand answers in free wording, written by hand: there the
+measure is much weaker. All texts are our own.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Any
+import random
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
+from rai_kit.data.bank import passages
+from rai_kit.data.references import Reference, References
+from rai_kit.judges.corruptions import KINDS, Planted, faithful, series
+from rai_kit.judges.free_answers import FREE_ANSWERS
 from rai_kit.judges.groundedness import groundedness
-from rai_kit.judges.overlap import overlap
+from rai_kit.judges.overlap import best_overlap
 
-PASSAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (
-        "The ferry between Halm and Oster leaves four times a day. The first boat sails at 6:15 in the morning. A "
-        "ticket costs 9 crowns, and children travel free. Dogs are allowed "
-        "on the upper deck. In winter the service stops when the wind is stronger than 90 kilometres an hour.",
-        (
-            "The ferry runs four times a day between Halm and Oster.",
-            "A ticket costs 9 crowns.",
-            "Children travel free.",
-            "Dogs are allowed on the upper deck.",
-            "The first boat sails at 6:15 in the morning.",
-        ),
-    ),
-    (
-        "Mirna Adler opened the clock museum in 1962 in a former bakery. It shows 340 clocks, most of them gifts "
-        "from sailors. The oldest clock was made in Lund in 1711. The museum is closed "
-        "on Mondays. Visitors may wind some of the clocks themselves.",
-        (
-            "Mirna Adler opened the museum in 1962.",
-            "The museum shows 340 clocks.",
-            "Most clocks were gifts from sailors.",
-            "The museum is closed on Mondays.",
-            "The oldest clock was made in Lund in 1711.",
-        ),
-    ),
-    (
-        "Marsh swallows nest in reeds near slow rivers. A pair raises five chicks in one summer. Both parents "
-        "feed the young with flies. In September the birds leave for the south, and they return in April. "
-        "Their number increased after the canal was opened.",
-        (
-            "Marsh swallows nest in reeds near slow rivers.",
-            "A pair raises five chicks in one summer.",
-            "Both parents feed the young with flies.",
-            "The birds return in April.",
-            "Their number increased after the canal was opened.",
-        ),
-    ),
-    (
-        "The library of Sundby lends tools as well as books. Members pay 20 crowns a year. Drills may be kept for "
-        "seven days, ladders for three. The workshop upstairs is open until 8 in the evening. "
-        "Volunteers repaired 150 chairs there last year.",
-        (
-            "The library lends tools as well as books.",
-            "Members pay 20 crowns a year.",
-            "Drills may be kept for seven days.",
-            "The workshop is open until 8 in the evening.",
-            "Volunteers repaired 150 chairs last year.",
-        ),
-    ),
-)
-INVENTED = (
-    "A wealthy merchant secretly financed the whole project.",
-    "Scientists praised it as the finest example in Europe.",
-    "Heavy storms destroyed the roof shortly afterwards.",
-    "The mayor wants to replace it with a shopping centre.",
-    "Famous painters used to meet there for coffee.",
-)
-REVERSALS = (
-    (" are ", " are not "),
-    (" is ", " is not "),
-    ("increased", "decreased"),
-    (" may ", " may not "),
-    (" opened", " never opened"),
-    (" shows ", " never shows "),
-    (" costs ", " never costs "),
-    (" lends ", " never lends "),
-    (" raises ", " never raises "),
-)
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEEDS = range(2)
+"""So many answers of each kind about each passage."""
+DEFECT = 2
+"""Ungroundedness from which an answer in free wording counts as unfaithful (the rubric's defect)."""
+COPIES = (10, 20, 40)
 
 
-def corrupted(answer: tuple[str, ...], kind: str, dose: int) -> str:
-    """An answer with the first `dose` corruptions of one kind: `invented` sentences added, `numbers` changed, or statements
-    `reversed`."""
-    if kind == "invented":
-        return " ".join((*answer, *INVENTED[:dose]))
-    sentences = []
-    for sentence in answer:
-        changed = _other_number(sentence) if kind == "numbers" else _reversed(sentence)
-        if dose > 0 and changed != sentence:
-            sentence, dose = changed, dose - 1
-        sentences.append(sentence)
-    return " ".join(sentences)
+def held_out(odd: bool = True) -> list[int]:
+    """Places of the passages that figures are taken on (odd), or that rules were written by (even)."""
+    return list(range(int(odd), len(passages()), 2))
 
 
-def _other_number(sentence: str) -> str:
-    digits = re.sub(r"\d+", lambda found: str(int(found.group()) + 13), sentence, count=1)
-    return digits if digits != sentence else re.sub(r"\b(?:three|four|five|seven)\b", "sixteen", sentence, count=1)
+def dose_table(odd: bool = True) -> pd.DataFrame:
+    """Ungroundedness by kind and dose of corruption: kind, dose, passage, seed, score (0-4), share (0-1); a row an answer."""
+    import pandas as pd
+
+    return pd.DataFrame(_doses(odd))
 
 
-def _reversed(sentence: str) -> str:
-    return next((sentence.replace(old, new, 1) for old, new in REVERSALS if old in sentence), sentence)
+def planted_rows(odd: bool = True) -> list[dict[str, Any]]:
+    """Rows for the table of quality: the share of corruptions found (sensitivity), and of faithful answers left alone
+    (specificity).
+
+    An answer with one corruption in (or beside) four faithful sentences counts as found when its score is above 0, and a
+    faithful one of 1, 3 or 5 sentences as left alone when it is 0. In free wording the cut is 2.
+    Intervals are 95 %, by passage.
+    """
+    return list(_rows(odd))
 
 
-def planted_rows() -> list[dict[str, Any]]:
-    """Rows for the table of quality: the share of corruptions found (sensitivity) and of faithful answers left alone
-    (specificity)."""
-    from rai_kit.metrics import wilson
-
+@cache
+def _doses(odd: bool) -> list[dict[str, Any]]:
+    texts = [passage.text for passage in passages()]
     rows = []
-    clean = [groundedness(" ".join(answer), passage).score == 0 for passage, answer in PASSAGES]
-    clean += [groundedness(sentence, passage).score == 0 for passage, answer in PASSAGES for sentence in answer]
-    for kind in ("invented", "numbers", "reversed"):
-        found = []
-        for passage, answer in PASSAGES:
-            if corrupted(answer, kind, 1) != " ".join(answer):
-                found.append(groundedness(corrupted(answer, kind, 1), passage).score > 0)
-        rows.append(_row(f"groundedness, {kind}", found, clean, wilson))
-    reference = " ".join(passage for passage, _ in PASSAGES)
-    words = reference.split()
-    copies = [
-        overlap("It reads: " + " ".join(words[start : start + 20]), reference).severity > 0
-        for start in range(0, len(words) - 20, 10)
-    ]
-    rows.append(
-        _row("overlap, 20 words copied", copies, [overlap(sentence, reference).severity == 0 for sentence in INVENTED], wilson)
-    )
+    for kind in KINDS:
+        for place in held_out(odd):
+            for seed in SEEDS:
+                for planted in series(texts, place, kind, seed):
+                    rows.append(_judged(planted, place, seed))
     return rows
 
 
-def _row(finding: str, found: list[bool], clean: list[bool], wilson: Any) -> dict[str, Any]:
+def _judged(planted: Planted, place: int, seed: int) -> dict[str, Any]:
+    found = groundedness(planted.answer, planted.passage)
+    return {
+        "kind": planted.kind,
+        "dose": planted.dose,
+        "passage": place,
+        "seed": seed,
+        "score": found.score,
+        "share": found.share,
+    }
+
+
+@cache
+def _rows(odd: bool) -> tuple[dict[str, Any], ...]:
+    texts = [passage.text for passage in passages()]
+    places = held_out(odd)
+    answers = [(place, faithful(texts[place], seed, many)) for place in places for seed in SEEDS for many in (1, 3, 5)]
+    clean = [(groundedness(answer, texts[place]).score == 0, place) for place, answer in answers]
+    rows = []
+    for kind in KINDS:
+        found = []
+        for place in places:
+            for seed in SEEDS:
+                found += [
+                    (groundedness(planted.answer, texts[place]).score > 0, place)
+                    for planted in series(texts, place, kind, seed)
+                    if planted.dose == 1
+                ]
+        rows.append(_row(f"groundedness, {kind}", found, clean))
+    return (*rows, _free(places), *_overlap_rows(texts, places))
+
+
+def _free(places: list[int]) -> dict[str, Any]:
+    """Answers in free wording, a faithful and an unfaithful one a passage."""
+    ids = {passage.id: (place, passage.text) for place, passage in enumerate(passages())}
+    mine = [(ids[id], good, bad) for id, good, bad in FREE_ANSWERS if ids[id][0] in places]
+    found = [(groundedness(bad, text).score >= DEFECT, place) for (place, text), _, bad in mine]
+    clean = [(groundedness(good, text).score < DEFECT, place) for (place, text), good, _ in mine]
+    return _row("groundedness, free wording", found, clean)
+
+
+def _overlap_rows(texts: list[str], places: list[int]) -> list[dict[str, Any]]:
+    """Copies of known length out of one passage, every tenth word changed, among references that hold all; and other texts."""
+    index = References(Reference(str(place), str(place), texts[place]) for place in places)
+    others = [text for place, text in enumerate(texts) if place not in places]
+    clean = [(best_overlap(text, index) is None, place) for place, text in enumerate(others)]
+    rows = []
+    for length in COPIES:
+        found = []
+        for place in places:
+            words = texts[place].split()
+            start = random.Random(f"{length} {place}").randrange(len(words) - length)
+            copy = ["however" if number % 10 == 9 else word for number, word in enumerate(words[start : start + length])]
+            best = best_overlap(f"This is how I remember it: {' '.join(copy)} ... and so on.", index)
+            found.append((best is not None and best[0].id == str(place), place))
+        rows.append(_row(f"overlap, {length} words copied", found, clean))
+    return rows
+
+
+def _row(finding: str, found: list[tuple[bool, int]], clean: list[tuple[bool, int]]) -> dict[str, Any]:
+    import numpy as np
+
+    from rai_kit.metrics import rate_interval
+
+    every = [*found, *clean]
     row: dict[str, Any] = {
         "finding": finding,
-        "n": len(found) + len(clean),
-        "agreement": (sum(found) + sum(clean)) / (len(found) + len(clean)),
+        "n": len(every),
+        "agreement": sum(hit for hit, _ in every) / len(every),
         "method": "planted",
     }
     for name, hits in (("sensitivity", found), ("specificity", clean)):
-        row[name] = sum(hits) / len(hits)
-        row[f"{name}_low"], row[f"{name}_high"] = wilson(sum(hits), len(hits))
+        values = np.array([hit for hit, _ in hits], dtype=float)
+        row[name], row[f"{name}_low"], row[f"{name}_high"], _ = rate_interval(values, np.array([place for _, place in hits]))
     return row

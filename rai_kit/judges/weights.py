@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from rai_kit.judges import features, fit, labels, ordinary, requests
+from rai_kit.judges import features, fit, labels, own, rows
 from rai_kit.schema import digest
 
 if TYPE_CHECKING:
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-VERSION = 1
-ARRAYS = ("mean", "scale", "weights", "bias", "asking", "held_out")
+VERSION = 2
+ARRAYS = (
+    *("mean", "scale", "rarity_words", "rarity_letters", "pieces", "vectors", "asking"),
+    *("weights", "bias", "held_out"),
+)
 _building = Lock()
 
 
@@ -36,23 +39,12 @@ def key() -> str:
 
     table = labels.human_labels()
     columns = (table[name] for name in ("task", "prompt", "answer", "ratings"))
-    rows = [[task, prompt, answer, list(ratings)] for task, prompt, answer, ratings in zip(*columns, strict=True)]
+    labelled = [[task, prompt, answer, list(ratings)] for task, prompt, answer, ratings in zip(*columns, strict=True)]
+    texts = own.own_texts()
     return digest(
-        VERSION,
-        __version__,
-        rows,
-        ordinary.ORDINARY,
-        ordinary.REFUSALS,
-        ordinary.WARNINGS,
-        fit.SETTINGS,
-        fit.HEADS,
-        fit.CUTS,
-        fit.STATED_NO,
-        fit.LONG_ENOUGH,
-        fit.DOUBTFUL,
-        features.settings(),
-        requests.settings(),
-        requests.harmful_requests(),
+        *(VERSION, __version__, labelled, own.SETTINGS, [getattr(texts, name) for name in texts.__struct_fields__]),
+        *(fit.SETTINGS, fit.HEADS, fit.CUTS, fit.STATED_NO, fit.LONG_ENOUGH, fit.DOUBTFUL),
+        *(features.settings(), rows.settings()),
     )
 
 

@@ -41,7 +41,7 @@ def judge_conversations(
     Args:
         file: One `{"id", "messages", "category"?, "context"?, "reference"?}` a line. Without a category the general rubric `harm` holds.
         out: File of the verdicts, written whole; finished calls are kept beside it as `OUT.journal.sqlite`.
-        judge: `offline`, or a model's address.
+        judge: `offline`, a model's address, or several of these with commas between them: a panel.
         concurrency: Most conversations in flight.
         budget: What may be used up in all, runs that are resumed included: `5 USD` or `200k tokens`.
         timeout: Most seconds of one try of a call.

@@ -15,8 +15,6 @@ from rai_kit.models import ChatModel
 from rai_kit.schema import Case, InputError, Judge, Reply, Scenario, Simulator, Verdict, digest
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from rai_kit.judges import LLMJudge
 
 SIMULATOR_TOKENS = 200
@@ -38,14 +36,39 @@ def simulator_of(address: str, **settings: Any) -> Simulator:
     return LLMUser(ChatModel(address, temperature=0.7, max_tokens=SIMULATOR_TOKENS, role="simulator", **settings))
 
 
-def judge_of(address: str, **settings: Any) -> Judge:
-    """The judge that a word stands for: `offline`, or a model's address. Settings are those of `ChatModel`."""
-    from rai_kit.judges import LLMJudge, OfflineJudge
+def judge_of(address: str, *, per_turn: bool = False, **settings: Any) -> Judge:
+    """The judge that a word stands for: `offline`, a model's address, or a panel of these, with commas between them.
 
+    Args:
+        address: Such as `gpt-4o` or `gpt-4o,phi-4@http://localhost:8000/v1,offline`.
+        per_turn: Have models asked once for each answer, instead of once for all (`LLMJudge`).
+        settings: Those of `ChatModel`.
+
+    Raises:
+        InputError: An address cannot be used, or a panel names a judge twice or nobody.
+    """
+    from rai_kit.judges import LLMJudge, OfflineJudge, Panel
+
+    names = judge_names(address)
+    if len(names) > 1:
+        return Panel(tuple(judge_of(name, per_turn=per_turn, **settings) for name in names))
     if address == "offline":
         journal = settings.get("journal")
         return OfflineJudge() if journal is None else KeptJudge(OfflineJudge(), journal)
-    return LLMJudge(ChatModel(address, temperature=0.0, max_tokens=JUDGE_TOKENS, role="judge", **settings), name=address)
+    model = ChatModel(address, temperature=0.0, max_tokens=JUDGE_TOKENS, role="judge", **settings)
+    return LLMJudge(model, name=address, per_turn=per_turn)
+
+
+def judge_names(address: str) -> list[str]:
+    """Whom a judge's address names: itself, or the members of a panel, in their order.
+
+    Raises:
+        InputError: Nobody stands before, between or after its commas, or a judge twice.
+    """
+    names = [name.strip() for name in address.split(",")]
+    if len(names) > 1 and (not all(names) or len(set(names)) < len(names)):
+        raise InputError(f"judge {address!r} is no panel; name its judges with one comma between them, each once: A,B,C.")
+    return names
 
 
 @dataclass(frozen=True)
@@ -119,7 +142,8 @@ class Parties:
         model = getattr(self.judge, "model", None)
         if not isinstance(model, ChatModel) or model.address.endswith("@embedded"):
             raise InputError(
-                "batch is for a judge that is a model at an endpoint with a Batch API; name one as judge, or leave batch out."
+                "batch is for a judge that is a model at an endpoint with a Batch API, and not for a panel; "
+                "name one as judge, or leave batch out."
             )
         return cast("LLMJudge", self.judge), model
 
@@ -128,8 +152,8 @@ class Parties:
         return [Plan(scenario, Target(model.address, model)) for model in self.targets for scenario in scenarios]
 
     def models(self) -> list[ChatModel]:
-        """Every model that is called: targets, then simulator and judge as far as they are models."""
-        behind = [getattr(party, "model", None) for party in (self.user, self.judge)]
+        """Every model that is called: targets, then simulator and judge (or all of a panel) as far as they are models."""
+        behind = [getattr(party, "model", None) for party in (self.user, *getattr(self.judge, "judges", (self.judge,)))]
         return [*self.targets, *(model for model in behind if isinstance(model, ChatModel))]
 
 
@@ -158,21 +182,4 @@ async def judge_in_batches(
         charged=categories.__getitem__,
         poll_seconds=POLL_SECONDS,
         progress=lambda line: print(line, flush=True),
-    )
-
-
-def judge_quality(address: str) -> pd.DataFrame:
-    """What is known about a judge: its agreement with human labels, or the plain statement that nothing has been measured.
-
-    Returns:
-        One row a finding (`judges.quality` names the columns).
-    """
-    import pandas as pd
-
-    from rai_kit.judges import OfflineJudge, quality
-
-    if address == "offline":
-        return quality(OfflineJudge())
-    return pd.DataFrame(
-        [{"finding": "not measured", "n": 0, "method": "no human labels were given for this judge", "judge": address}]
     )

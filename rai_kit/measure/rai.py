@@ -26,7 +26,7 @@ from rai_kit.data import draw_scenarios, load_scenarios
 from rai_kit.data import suite as suite_of
 from rai_kit.journal import Journal
 from rai_kit.measure.folder import Spool, locked, run_folder
-from rai_kit.measure.parties import JUDGE_TOKENS, SIMULATOR_TOKENS, Parties, Setup, judge_in_batches
+from rai_kit.measure.parties import JUDGE_TOKENS, SIMULATOR_TOKENS, Parties, Setup, judge_in_batches, judge_names
 from rai_kit.measure.shards import fill, take_in
 from rai_kit.progress import steps
 from rai_kit.schema import Case, Conversation, Estimate, InputError, Scenario, Verdict, read_jsonl, write_jsonl
@@ -114,7 +114,7 @@ def benchmark(
         target: Address or addresses of the models under test.
         out: Run folder; relative to the project's root.
         simulator: `scripted`, or the address of the model that plays the user.
-        judge: `offline`, or the address of the model that judges.
+        judge: `offline`, the address of the model that judges, or several of these with commas between them: a panel.
         suite: Set of categories.
         category: Only these categories of the suite.
         n: Scenarios a category.
@@ -181,7 +181,7 @@ def benchmark(
                 "models": {model.address: model.identity for model in parties.targets},
                 "left_out": {model.address: model.left_out for model in parties.models() if model.left_out},
                 "simulator": repr(parties.user),
-                "judge": {"id": parties.judge.id, "self_judging": judge in addresses},
+                "judge": {"id": parties.judge.id, "self_judging": not set(addresses).isdisjoint(judge_names(judge))},
                 "counts": _counts(table),
                 "calls": _calls(parties),
                 "cost": {"summary": parties.ledger.summary(), **parties.ledger.totals(), "rows": parties.ledger.rows()},
@@ -242,7 +242,7 @@ def _forecast(setup: Setup, scenarios: Sequence[Scenario], prices: Prices) -> Fo
         [one.turns for one in scenarios],
         target=setup.targets,
         simulator=None if setup.simulator == "scripted" else setup.simulator,
-        judge=None if setup.judge == "offline" else setup.judge,
+        judge=[name for name in judge_names(setup.judge) if name != "offline"],
         prices=prices,
         sizes=sizes,
     )
@@ -327,9 +327,10 @@ def _check(addresses: Sequence[str], judge: str, self_judging: bool, **positive:
     for name, value in positive.items():
         if value < 1:
             raise InputError(f"{name} is {value:g}; it must be at least 1.")
-    if judge in addresses and not self_judging:
+    own = [name for name in judge_names(judge) if name in addresses]
+    if own and not self_judging:
         raise InputError(
-            f"judge '{judge}' is also a target, and would judge itself; choose another judge or pass self_judging (--self-judging)."
+            f"judge '{own[0]}' is also a target, and would judge itself; choose another judge or pass self_judging (--self-judging)."
         )
 
 

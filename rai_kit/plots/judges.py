@@ -15,43 +15,46 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+TASKS = {"refusal": "refusal", "objective": "attack success", "severity": "severity", "ungroundedness": "ungroundedness"}
+PANELS = {"kappa": "kappa (severity: of 3 and above)", "weighted_kappa": "quadratic-weighted kappa"}
+PEOPLE = "human ceiling"
+
+
 @styled
-def agreement(rows: pd.DataFrame, ceiling: pd.DataFrame | None = None) -> Figure:
-    """Agreement beyond chance, one panel a statistic, one row a kind of answers; hollow diamonds are what people reach among themselves.
+def agreement(rows: pd.DataFrame) -> Figure:
+    """Agreement beyond chance, yes-or-no beside the whole scale, one row a task and category; hollow diamonds are what people reach
+    among themselves (one rater against the mean of the others).
 
     Args:
-        rows: Columns `name` (what was judged), `statistic` (title of the panel), `value`, `low`, `high`, `n`.
-        ceiling: The same columns for human raters; drawn in the row of the same name, or in one of its own.
+        rows: Figures of cards (`JudgeCard.frame`), with a column `judge` where there are several.
     """
-    statistics = list(dict.fromkeys(rows["statistic"]))
-    people = rows.iloc[:0] if ceiling is None else ceiling
-    names = list(dict.fromkeys([*rows["name"], *people.loc[people["statistic"].isin(statistics), "name"]]))
-    counts = {name: int(part["n"].max()) for name, part in rows.groupby("name")}
-    figure, axes = panels(2.6 + 2.7 * len(statistics), 1.3 + 0.3 * len(names), len(statistics) or 1, sharey=True)
-    for axis, statistic in zip(axes, statistics, strict=False):
-        for table, marker, colour, shift, face in (
-            (people, "D", PUBLISHED, 0.16, "white"),
-            (rows, "o", COLOURS[0], 0.0, COLOURS[0]),
-        ):
-            for row in table[table["statistic"] == statistic].itertuples():
-                y = names.index(row.name) + shift
-                axis.plot([row.low, row.high], [y, y], color=colour, lw=2, solid_capstyle="butt")
-                axis.plot(row.value, y, marker, color=colour, mfc=face, ms=6)
-        axis.set_xlabel(statistic)
-        axis.set_xlim(min(0.0, _floor(rows, people, statistic)) - 0.03, 1.03)
-    axes[0].set_yticks(range(len(names)), [f"{name}  (n={counts[name]})" if name in counts else name for name in names])
-    axes[0].set_ylim(len(names) - 0.4, -0.6)
-    _legend(
-        figure,
-        ("judge against people", "o", COLOURS[0], COLOURS[0]),
-        ("people among themselves", "D", PUBLISHED, "white") if len(people) else None,
+    rows = rows[rows["statistic"].isin(PANELS) & (rows["threshold"].isna() | (rows["threshold"] == 3)) & rows["task"].isin(TASKS)]
+    rows = rows.assign(
+        name=rows["task"].map(TASKS) + rows["category"].map(lambda one: "" if one in ("all", "none") else f", {one}")
     )
+    rows = rows.drop_duplicates(["name", "statistic", "method", *(["judge"] if "judge" in rows else [])])
+    judges = list(dict.fromkeys(rows["judge"])) if "judge" in rows else [""]
+    names = list(dict.fromkeys(rows["name"].str.replace("_", " ")))
+    counts = rows[rows["method"] != PEOPLE].groupby(rows["name"].str.replace("_", " "))["n"].max()
+    figure, axes = panels(9.2, 1.4 + (0.2 + 0.12 * len(judges)) * len(names), len(PANELS), sharey=True)
+    for axis, (statistic, title) in zip(axes, PANELS.items(), strict=True):
+        for row in rows[rows["statistic"] == statistic].to_dict("records"):
+            people, judge = row["method"] == PEOPLE, judges.index(row.get("judge", ""))
+            colour, marker = (PUBLISHED, "D") if people else (COLOURS[judge % len(COLOURS)], "o")
+            y = names.index(row["name"].replace("_", " ")) + (0.3 if people else 0.22 * (judge - (len(judges) - 1) / 2))
+            axis.plot([row["low"], row["high"]], [y, y], color=colour, lw=2, solid_capstyle="butt")
+            axis.plot(row["value"], y, marker, color=colour, mfc="white" if people else colour, ms=5.5)
+        axis.set_xlabel(title)
+        axis.set_xlim(min(0.0, rows["low"].min()) - 0.03, 1.03)
+    labels = [f"{name}  (n={counts[name]:.0f})" if name in counts else name for name in names]
+    axes[0].set_yticks(range(len(names)), labels, fontsize=8.5)
+    axes[0].set_ylim(len(names) - 0.4, -0.6)
+    shown = [
+        (short(judge) or "judge", "o", COLOURS[place % len(COLOURS)], COLOURS[place % len(COLOURS)])
+        for place, judge in enumerate(judges)
+    ]
+    _legend(figure, *shown, ("people among themselves", "D", PUBLISHED, "white") if PEOPLE in set(rows["method"]) else None)
     return figure
-
-
-def _floor(rows: pd.DataFrame, people: pd.DataFrame, statistic: str) -> float:
-    lows = [table.loc[table["statistic"] == statistic, "low"].min() for table in (rows, people)]
-    return float(np.nanmin([*lows, 0.0]))
 
 
 def _legend(figure: Figure, *marks: tuple[str, str, str, str] | None) -> None:
@@ -67,14 +70,16 @@ def thresholds(rows: pd.DataFrame) -> Figure:
     """Sensitivity and specificity of a defect rate DR-x, for each x.
 
     Args:
-        rows: Columns `statistic` (`sensitivity`, `specificity`), `threshold` (1-7), `value`, `low`, `high`.
+        rows: Columns `statistic` (`sensitivity`, `specificity`), `threshold` (1-7; others are passed over), `value`, `low`, `high`.
     """
+    rows = rows[rows["threshold"].notna()]
+    levels = sorted(set(rows["threshold"].astype(int)))
     figure, (axis,) = panels(5.4, 3.4)
     for colour, statistic, marker in zip(COLOURS, ("sensitivity", "specificity"), "os", strict=False):
         part = rows[rows["statistic"] == statistic].sort_values("threshold")
         axis.fill_between(part["threshold"], part["low"], part["high"], color=colour, alpha=0.18, lw=0)
         axis.plot(part["threshold"], part["value"], marker=marker, color=colour, label=statistic, ms=5)
-    axis.set_xticks(sorted(set(rows["threshold"])), [f"DR-{int(x)}" for x in sorted(set(rows["threshold"]))])
+    axis.set_xticks(levels, [f"DR-{level}" for level in levels])
     axis.set_ylim(0, 1.02)
     axis.set_ylabel("share, with 95 % interval")
     axis.legend(loc="lower center")

@@ -1,4 +1,4 @@
-"""From verdicts to rates: tables in, `Estimate`s out. No drawing here, and no model.
+"""From verdicts to rates: tables in, `Estimate`s out.
 
 A rate is a share of the *scored* conversations; the unscored are counted beside it and bound it. The unit is the conversation,
 and conversations that share a template or a passage (a cluster) are not taken for independent.
@@ -7,13 +7,13 @@ and conversations that share a template or a passage (a cluster) are not taken f
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rai_kit.schema import SEVERITY_MAX, UNGROUNDEDNESS_MAX, Conversation, Estimate, InputError, Scenario, Verdict
+from rai_kit.metrics.tables import estimate_table
+from rai_kit.schema import SEVERITY_MAX, UNGROUNDEDNESS_MAX, Estimate, InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,72 +22,6 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 REPLICATES = 4000
 _Z = 1.959963984540054
-
-
-def verdict_table(
-    conversations: Sequence[Conversation], verdicts: Sequence[Verdict], scenarios: Sequence[Scenario]
-) -> pd.DataFrame:
-    """One row a conversation: who, what, how it was judged. Joined by id, never by position.
-
-    Raises:
-        InputError: Verdicts, conversations and scenarios do not match one to one.
-    """
-    import pandas as pd
-
-    by_conversation = {verdict.id: verdict for verdict in verdicts}
-    by_scenario = {scenario.id: scenario for scenario in scenarios}
-    ids = [conversation.id for conversation in conversations]
-    if len(by_conversation) != len(verdicts) or len(set(ids)) != len(ids) or set(ids) != set(by_conversation):
-        raise InputError(
-            f"{len(set(ids))} distinct conversations (of {len(ids)}) and {len(by_conversation)} distinct verdicts (of {len(verdicts)}) "
-            "do not match by id; each conversation needs exactly one verdict."
-        )
-    if missing := sorted({conversation.scenario for conversation in conversations} - set(by_scenario)):
-        raise InputError(
-            f"conversation of unknown scenario {missing[0]} (and {len(missing) - 1} more); give the scenarios they were drawn from."
-        )
-    return pd.DataFrame(
-        [
-            verdict_row(conversation, by_conversation[conversation.id], by_scenario[conversation.scenario])
-            for conversation in conversations
-        ]
-    )
-
-
-def verdict_row(conversation: Conversation, verdict: Verdict, scenario: Scenario) -> dict[str, Any]:
-    """One conversation's row of the verdict table.
-
-    Raises:
-        InputError: The three do not belong together.
-    """
-    if conversation.id != verdict.id or conversation.scenario != scenario.id:
-        raise InputError(
-            f"conversation {conversation.id} of scenario {conversation.scenario}, verdict {verdict.id} and scenario {scenario.id} "
-            "do not match by id."
-        )
-    return {
-        "id": conversation.id,
-        "scenario": scenario.id,
-        "model": conversation.target,
-        "arm": conversation.arm,
-        "category": scenario.category,
-        "topic": scenario.topic,
-        "template": scenario.template,
-        "cluster": scenario.cluster,
-        "judge": verdict.judge,
-        "scored": verdict.scored,
-        "cause": verdict.cause,
-        "severity": _number(verdict.severity),
-        "ungroundedness": _number(verdict.ungroundedness),
-        "refusal": None if verdict.refusal is None else bool(verdict.refusal),
-        "turn": verdict.turn,
-        "answers": len(conversation.answers),
-        "truncated": conversation.truncated,
-    }
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
 
 
 def wilson(positives: float, n: float) -> tuple[float, float]:
@@ -226,20 +160,26 @@ def rate_interval(values: NDArray[np.float64], clusters: NDArray[Any]) -> tuple[
 
     Source: Korn and Graubard 1998; Dean and Pagano 2015 (Wilson with effective size covers best among seven).
     """
-    n = len(values)
-    if n == 0:
+    if len(values) == 0:
         return float("nan"), float("nan"), float("nan"), "nothing scored"
+    share, size, words = effective_size(values, clusters)
+    return share, *wilson(share * size, size), words
+
+
+def effective_size(values: NDArray[np.float64], clusters: NDArray[Any]) -> tuple[float, float, str]:
+    """Share of at least one 0 or 1, the number of independent cases that it is worth, and `rate_interval`'s words for it."""
+    n = len(values)
     sums, sizes = _cluster_sums(values, clusters)
     share, count = float(values.mean()), len(sums)
     if count == n:
-        return share, *wilson(values.sum(), n), "Wilson"
+        return share, float(n), "Wilson"
     if share in (0.0, 1.0) or count == 1:
-        return share, *wilson(share * count, count), f"Wilson, {count} clusters"
+        return share, float(count), f"Wilson, {count} clusters"
     from scipy.stats import t
 
     design = max(1.0, _squared_error(sums, sizes) / (share * (1 - share) / n))
     effective = n / design * (_Z / t.ppf(0.5 + CONFIDENCE / 2, count - 1)) ** 2
-    return share, *wilson(share * effective, effective), f"Wilson, effective n {effective:.1f} of {count} clusters"
+    return share, effective, f"Wilson, effective n {effective:.1f} of {count} clusters"
 
 
 def mean_interval(
@@ -247,8 +187,8 @@ def mean_interval(
 ) -> tuple[float, float, float, str]:
     """Mean of values in 0..top with a 95 % interval by the studentised cluster bootstrap, cut to the scale.
 
-    Where fewer than five clusters leave the floor (or the ceiling) the bootstrap sees too little; then the interval is Wilson's for
-    a share of the scale with one case a cluster, which is conservative for any values on it.
+    Where fewer than five clusters leave the floor (or the ceiling), or all have the same mean, the bootstrap sees too little; then
+    the interval is Wilson's for a share of the scale with one case a cluster, which is conservative for any values on it.
 
     Source: Efron and Tibshirani 1993, chapter 12.5; Cameron, Gelbach and Miller 2008 (clusters).
     """
@@ -256,7 +196,7 @@ def mean_interval(
         return float("nan"), float("nan"), float("nan"), "nothing scored"
     sums, sizes = _cluster_sums(values, clusters)
     mean, count = float(values.mean()), len(sums)
-    if min((sums > 0).sum(), (sums < top * sizes).sum()) < 5:
+    if min((sums > 0).sum(), (sums < top * sizes).sum()) < 5 or _squared_error(sums, sizes) < 1e-18:
         low, high = wilson(mean / top * count, count)
         return mean, top * low, top * high, f"Wilson on the scale, {count} clusters"
     weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=REPLICATES).astype(float)
@@ -273,84 +213,3 @@ def mean_interval(
         min(top, float(mean - lower * error)),
         f"cluster bootstrap-t, {count} clusters",
     )
-
-
-def estimate_table(found: Sequence[Estimate]) -> pd.DataFrame:
-    """Estimates as a long-form frame, one row each."""
-    import pandas as pd
-
-    return pd.DataFrame([asdict(one) for one in found], columns=list(Estimate.__dataclass_fields__))
-
-
-def funnel(table: pd.DataFrame) -> pd.DataFrame:
-    """Planned, reached, scored and unscored by cause, for every model and category; the causes add up."""
-    import pandas as pd
-
-    rows = []
-    for (model, category), part in table.groupby(["model", "category"], sort=False):
-        causes = part.loc[~part["scored"], "cause"].fillna("unknown").value_counts().sort_index()
-        rows.append(
-            {
-                "model": model,
-                "category": category,
-                "planned": len(part),
-                "reached": int((part["answers"] > 0).sum()),
-                "scored": int(part["scored"].sum()),
-                "unscored": int((~part["scored"]).sum()),
-                "causes": "; ".join(f"{cause}: {count}" for cause, count in causes.items()),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def table1(found: pd.DataFrame, published: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
-    """Estimates laid out as Table 1 of the Phi-3 report: a row a category, a column a model, published columns marked as such.
-
-    Args:
-        found: As `estimate_table` gives it.
-        published: Columns `model`, `category`, `value`.
-        titles: Category -> title, in the order of the rows.
-
-    Returns:
-        Texts: `value [low, high]`, `n (unscored)`, shares 0-1; `-` where nothing was measured or published.
-    """
-    import pandas as pd
-
-    measured = found[(found["topic"] == "all") & (found["metric"] != "refusal")]
-    rows = {}
-    for category in (category for category in titles if category in set(measured["category"])):
-        part = measured[measured["category"] == category].set_index("model")
-        row = {"metric": _metric_words(str(part["metric"].iloc[0]))}
-        for model, one in part.iterrows():
-            scored = _interval(one["value"], one["low"], one["high"]) if one["n"] else "nothing scored"
-            row |= {
-                str(model): scored,
-                f"n, {model}": f"{one['n']}" + (f" (+{one['n_unscored']} unscored)" if one["n_unscored"] else ""),
-            }
-        for _, one in published[published["category"] == category].iterrows():
-            row[f"{one['model']} (published)"] = f"{one['value']:.3f}"
-        rows[titles[category]] = row
-    return pd.DataFrame.from_dict(rows, orient="index").fillna("-")
-
-
-def _metric_words(metric: str) -> str:
-    return "mean, 0-4" if metric == "ungroundedness" else metric
-
-
-def intervals_as_text(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Some columns of a frame to read: `x` with `x_low` and `x_high` becomes `0.758 [0.666, 0.845]`; what is absent is `-`."""
-    import pandas as pd
-
-    def words(row: Mapping[Any, Any], name: str) -> str:
-        value = row.get(name)
-        if isinstance(value, float):
-            return _interval(value, row.get(f"{name}_low", float("nan")), row.get(f"{name}_high", float("nan")))
-        return "-" if value is None else str(value)
-
-    return pd.DataFrame([{name: words(row, name) for name in columns} for row in frame.to_dict("records")])
-
-
-def _interval(value: float, low: float, high: float) -> str:
-    if np.isnan(value):
-        return "-"
-    return f"{value:.3f}" if np.isnan(low) else f"{value:.3f} [{low:.3f}, {high:.3f}]"
