@@ -30,7 +30,7 @@ BLOCK_WEIGHTS = {
     "letters": 1.0,
     "stated": 0.2,
     "counts": 0.2,
-    "stance": 0.15,
+    "stance": 0.1,
     "meaning": 0.8,
     "asked": 0.25,
     "pair": 1.0,
@@ -51,13 +51,14 @@ PAIR = (
     "type_token",
     "long_likeness",
 )
-_EVERY_ANSWER = ("words", "letters", "stated", "counts", "stance", "meaning", "asked")
+_NGRAMS, _HAND_MADE = ("words", "letters", "stance", "meaning", "asked"), ("stated", "counts")
 READS = {
     "declines": ("stated", "stance"),
     "partial": ("stated", "stance"),
     "evades": ("pair",),
-    "harmful": _EVERY_ANSWER,
-    "severity": _EVERY_ANSWER,
+    "harmful": (*_NGRAMS, *_HAND_MADE),
+    "harmful_by_words": _NGRAMS,
+    "severity": (*_NGRAMS, *_HAND_MADE),
 }
 DIGITS = re.compile(r"\d+")
 
