@@ -136,6 +136,7 @@ def _pool(workers: int) -> Iterator[Any]:
 @click.option("--timeout", default=180.0, metavar="SECONDS", help="Longest try of one call.")
 @click.option("--error-budget", default=0.1, metavar="SHARE", help="Share of conversations that may fail technically (0-1).")
 @click.option("--batch", is_flag=True, help="Judge through the endpoint's Batch API: cheaper, within a day.")
+@click.option("--references", default=None, metavar="PATH", help="Texts that must not be repeated: a folder, or JSONL.")
 @click.option("--out", required=True, metavar="FILE", help="File of the verdicts.")
 def judge(file: str, out: str, **settings: Any) -> None:
     """Judges conversations that already exist: JSONL in, JSONL out."""

@@ -22,7 +22,7 @@ ALLOWED = {
     "embedded": {"schema", "cache", "cores", "data"},
     "models": {"schema", "journal", "embedded", "cost"},
     "simulators": {"schema", "data"},
-    "judges": {"schema", "data", "cache", "metrics", "labelling", "cores"},
+    "judges": {"schema", "data", "cache", "cores", "metrics", "labelling"},
     "labelling": {"schema", "cache", "html"},
     "corpus": {"schema", "data", "cache", "pool"},
     "cost": {"schema", "data"},

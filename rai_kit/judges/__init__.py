@@ -1,6 +1,7 @@
 """Judges: a `schema.Case` in, a `schema.Verdict` out. The offline judge needs no model; a model's is handed in as a callable."""
 
 from rai_kit.judges.cards import CardRow, JudgeCard, find_card, read_card, write_card
+from rai_kit.judges.deep import DeepJudge
 from rai_kit.judges.groundedness import Groundedness, groundedness
 from rai_kit.judges.labels import human_labels, read_labels
 from rai_kit.judges.llm import LLMJudge
@@ -11,6 +12,7 @@ from rai_kit.judges.quality import quality
 
 __all__ = [
     "CardRow",
+    "DeepJudge",
     "Groundedness",
     "JudgeCard",
     "LLMJudge",

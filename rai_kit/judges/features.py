@@ -22,7 +22,7 @@ OPENING = 240
 """Characters at the start of an answer in which a refusal usually shows itself."""
 CLOSING = 200
 WORD = r"[^\W_]+(?:'[^\W_]+)?"
-LONGEST = 6000
+LONGEST = 4000
 """Characters of an answer that are read: its first part, and its last CLOSING characters."""
 
 REQUEST_COLUMNS, CLEARLY_HARMLESS = 6, -1.5

@@ -7,7 +7,6 @@ None of it counts in the measured quality of the judge.
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +29,9 @@ SETTINGS: dict[str, Any] = {
     "bridge": 0.6,
     "shuffled": 250,
     "long_enough": 20,
-    "shortened_above": 100,
-    "shortened_to": (15, 60),
 }
-"""Numbers of rows and probabilities; `long_enough` is in words, `shortened_above` the words from which an answer is also shown in part."""
-COLUMNS = ("prompt", "answer", "kind", "task", "label", "goal", "file", "category")
+"""Numbers of rows and probabilities; `long_enough` is in words."""
+COLUMNS = ("prompt", "answer", "kind", "task", "label", "goal")
 
 
 class OwnTexts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,11 +59,10 @@ def own_rows(table: pd.DataFrame) -> pd.DataFrame:
         table: The human labels, as `labels.human_labels` gives them.
 
     Returns:
-        Columns `COLUMNS`. `kind` is `ordinary`; `long` (several ordinary answers as one); `mismatched` (an ordinary answer to a harmful
-        request); `refusal`, `warning`; `composed` (a decline with reasons and offers) and `bare` (alone); `partial` (declines, then an
-        ordinary answer); `swapped` (a severe answer under an ordinary request); `shuffled` (a labelled answer under another's prompt); or
-        `part` (a few sentences of a labelled answer, under its label). `label` is 0-1, `goal` the labelled prompt whose answers the
-        row must be left out with.
+        Columns `COLUMNS`. `kind` is `ordinary`; `long` (several ordinary answers as one); `mismatched` (an ordinary answer to a
+        harmful request); `refusal`, `warning`; `composed` (a decline with reasons and offers) and `bare` (alone); `partial`
+        (declines, then an ordinary answer); `swapped` (a severe answer under an ordinary request); or `shuffled` (a labelled answer
+        under another's prompt). `label` is 0-1, `goal` the labelled prompt whose answers the row must be left out with.
     """
     import numpy as np
     import pandas as pd
@@ -91,7 +87,7 @@ def own_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _own(ask: str, answer: str, kind: str, goal: str = "") -> tuple[Any, ...]:
-    return str(ask), answer, kind, "own", 0.0, str(goal), "", ""
+    return str(ask), answer, kind, "own", 0.0, str(goal)
 
 
 def _long_text(parts: list[str], layout: int) -> str:
@@ -131,33 +127,16 @@ def _declining(texts: OwnTexts, harmful: list[str], rng: np.random.Generator) ->
 
 
 def _labelled_otherwise(table: pd.DataFrame, ordinary: list[str], rng: np.random.Generator) -> list[tuple[Any, ...]]:
-    """Labelled answers under ordinary requests, under each other's prompts, and in part."""
+    """Labelled answers under ordinary requests, and under each other's prompts."""
     severe = table[(table["task"] == "severity") & (table["label"] >= 0.5)]
     severe = severe.iloc[rng.permutation(len(severe))[: SETTINGS["swapped"]]]
     rows: list[tuple[Any, ...]] = [
-        (ordinary[int(rng.integers(len(ordinary)))], answer, "swapped", "own", float(label), ask, "", "")
+        (ordinary[int(rng.integers(len(ordinary)))], answer, "swapped", "own", float(label), ask)
         for ask, answer, label in zip(severe["prompt"], severe["answer"], severe["label"], strict=True)
     ]
-    long = table[table["answer"].str.count(" ") >= SETTINGS["long_enough"]]
-    for _ in range(SETTINGS["shuffled"]):
-        asked, said = (long.iloc[int(rng.integers(len(long)))] for _ in range(2))
-        if asked["prompt"] != said["prompt"]:
-            rows.append((asked["prompt"], said["answer"], "shuffled", "own", 0.0, said["prompt"], "", ""))
-    for place, row in enumerate(table.itertuples()):
-        if row.task != "refusal" and row.answer.count(" ") >= SETTINGS["shortened_above"]:
-            part = _part(row.answer, bool(place % 2), rng)
-            rows.append((row.prompt, part, "part", row.task, row.label, row.prompt, row.file, row.category))
+    long = [pair for pair in zip(table["prompt"], table["answer"], strict=True) if pair[1].count(" ") >= SETTINGS["long_enough"]]
+    for one, other in rng.integers(len(long), size=(SETTINGS["shuffled"], 2)):
+        (ask, _), (goal, answer) = long[one], long[other]
+        if ask != goal:
+            rows.append((ask, answer, "shuffled", "own", 0.0, goal))
     return rows
-
-
-def _part(answer: str, from_start: bool, rng: np.random.Generator) -> str:
-    """Some consecutive sentences of an answer, a dozen words up to some sixty."""
-    sentences = re.split(r"(?<=[.!?\n])\s+", answer.strip())
-    wanted = int(rng.integers(*SETTINGS["shortened_to"]))
-    start = 0 if from_start else int(rng.integers(max(len(sentences) - 2, 1)))
-    words: list[str] = []
-    for sentence in sentences[start:]:
-        words += sentence.split()
-        if len(words) >= wanted:
-            break
-    return " ".join(words[: 2 * wanted])

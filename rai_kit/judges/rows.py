@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-WORD_BITS, LETTER_BITS, LETTERS = 15, 15, 900
+WORD_BITS, LETTER_BITS, LETTERS = 15, 15, 700
 """Sizes of the hashed n-grams, and how many characters are read letter by letter."""
 BLOCK_WEIGHTS = {
     "words": 1.0,
@@ -38,7 +38,7 @@ BLOCK_WEIGHTS = {
 MEANING, ASKED = 96, 48
 """Directions of meaning, of the answer and of the request, that are columns; likeness and the request model use all."""
 GATE = "gate"
-CLEARLY_HARMLESS, LEAST = -0.5, -2.5
+CLEARLY_HARMLESS, LEAST = -0.5, -2.0
 """Log-odds of asking for harm below which a request holds the harm of its answer back, and how much at most."""
 CLIP = 3.0
 PAIR = (
@@ -101,7 +101,7 @@ def learn(answers: Sequence[str], rows: Sequence[tuple[str, str]]) -> tuple[dict
     """
     import numpy as np
 
-    pieces, table = fit_vectors([*answers[::4], *(text for text, _, _ in requests.requests()[::4])])
+    pieces, table = fit_vectors([*answers[::8], *(text for text, _, _ in requests.requests()[::12])])
     known: dict[str, Array] = {"pieces": np.frombuffer("\n".join(pieces).encode(), dtype=np.uint8), "vectors": table}
     known["asking"] = requests.fit_requests(_vectors(known))
     prompts, texts = [ask for ask, _ in rows], [answer for _, answer in rows]
@@ -172,7 +172,7 @@ def _hashers() -> tuple[Any, Any]:
 
     plain: dict[str, Any] = {"norm": None, "alternate_sign": False}
     words = HashingVectorizer(n_features=2**WORD_BITS, ngram_range=(1, 2), token_pattern=r"[^\W_]+", **plain)
-    return words, HashingVectorizer(n_features=2**LETTER_BITS, analyzer="char_wb", ngram_range=(3, 5), **plain)
+    return words, HashingVectorizer(n_features=2**LETTER_BITS, analyzer="char_wb", ngram_range=(4, 4), **plain)
 
 
 def _grams(answers: Sequence[str]) -> tuple[csr_matrix, csr_matrix]:
@@ -234,5 +234,5 @@ def settings() -> list[Any]:
         requests.SETTINGS,
         requests.LONGEST,
         requests.MOST,
-        requests.requests(),
+        requests.sources(),
     ]

@@ -141,10 +141,10 @@ def _reader() -> _Reader:
     layers.norm = torch.nn.Identity()
     layers.load_state_dict(tensors)
     tokenizer = Tokenizer.from_str(about["tokenizer"])
-    around = [_encoded(tokenizer, text) for text in (BEFORE, BETWEEN, QUESTION)]
+    before, between, question = (_encoded(tokenizer, text) for text in (BEFORE, BETWEEN, QUESTION))
     # From here on, what prompt and answer spell is text: a control token that they write out must not end their turn.
     tokenizer.encode_special_tokens = True
-    return _Reader(tokenizer, *around, layers, _single_core_workers())
+    return _Reader(tokenizer, before, between, question, layers, _single_core_workers())
 
 
 def _single_core_workers() -> ThreadPoolExecutor:

@@ -45,7 +45,7 @@ class Vectors:
         import numpy as np
 
         found = np.asarray(self.shares(texts) @ self.table)
-        return found / (np.linalg.norm(found, axis=1, keepdims=True) + 1e-6)
+        return np.asarray(found / (np.linalg.norm(found, axis=1, keepdims=True) + 1e-6))
 
     def shares(self, texts: Sequence[str]) -> csr_matrix:
         """For every text (row) the share of every piece (column) among its pieces."""
@@ -84,7 +84,8 @@ def fit_vectors(texts: Sequence[str]) -> tuple[list[str], Array]:
     pooled = Vectors(pieces, full).shares(texts) @ full
     _, directions = np.linalg.eigh(np.cov(pooled, rowvar=False))
     chosen = directions[:, ::-1][:, :DIMENSIONS]
-    return pieces, ((full - pooled.mean(axis=0)) @ chosen).astype(np.float16)
+    chosen = chosen.astype(np.float32)
+    return pieces, (full @ chosen - (pooled.mean(axis=0) @ chosen).astype(np.float32)).astype(np.float16)
 
 
 def token_vectors() -> tuple[list[str], Array]:

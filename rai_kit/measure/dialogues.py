@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rai_kit import engine
 from rai_kit.data import rubric_names
+from rai_kit.data.references import References
+from rai_kit.data.references import references as read_references
 from rai_kit.journal import Journal
+from rai_kit.judges.overlap import best_overlap
 from rai_kit.measure.parties import Parties, Setup, judge_in_batches
 from rai_kit.progress import steps
 from rai_kit.schema import Case, InputError, Message, Verdict, read_jsonl, write_jsonl
@@ -35,6 +38,7 @@ def judge_conversations(
     timeout: float = 180.0,
     error_budget: float = engine.ERROR_BUDGET,
     batch: bool = False,
+    references: str | Path | None = None,
 ) -> list[Verdict]:
     """Judges conversations that already exist: JSONL of `Dialogue`s in, JSONL of verdicts out, in the same order.
 
@@ -47,6 +51,8 @@ def judge_conversations(
         timeout: Most seconds of one try of a call.
         error_budget: Share of the conversations that may fail for technical reasons before the run stops.
         batch: Use the Batch API of the judge's endpoint.
+        references: Texts that must not be repeated (a folder of .txt files, or JSONL with a `text` a line). A conversation about
+            protected content (`third_party`) that brings no reference is held against the one that its answers repeat most of.
 
     Raises:
         InputError: A line that cannot be used, with its number; a repeated id; an unknown category or judge.
@@ -59,6 +65,9 @@ def judge_conversations(
     if repeated:
         raise InputError(f"{file}: id {repeated[0]!r} stands more than once; every conversation needs an id of its own.")
     cases = [_case(dialogue, file) for dialogue in dialogues]
+    if references is not None:
+        known = read_references(references)
+        cases = [_with_reference(case, known) for case in cases]
     store = Journal(f"{out}.journal.sqlite")
     try:
         parties = Parties(Setup((), "scripted", judge, timeout=timeout, budget=budget, batch=batch), store)
@@ -90,6 +99,15 @@ def _case(dialogue: Dialogue, file: str | Path) -> Case:
         context=dialogue.context,
         reference=dialogue.reference,
     )
+
+
+def _with_reference(case: Case, known: References) -> Case:
+    if case.rubric != "third_party" or (case.reference or "").strip():
+        return case
+    said = [message.content for message in case.messages if message.role == "user"]
+    answers = "\n".join(message.content for message in case.messages if message.role == "assistant")
+    found = best_overlap(answers, known, said)
+    return case if found is None else replace(case, reference=found[0].text)
 
 
 def rubric_of(category: str | None, where: str) -> str:

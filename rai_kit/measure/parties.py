@@ -15,7 +15,7 @@ from rai_kit.models import ChatModel
 from rai_kit.schema import Case, InputError, Judge, Reply, Scenario, Simulator, Verdict, digest
 
 if TYPE_CHECKING:
-    from rai_kit.judges import LLMJudge
+    from rai_kit.judges import LLMJudge, OfflineJudge
 
 SIMULATOR_TOKENS = 200
 """Most new tokens of a simulated user's message."""
@@ -37,7 +37,7 @@ def simulator_of(address: str, **settings: Any) -> Simulator:
 
 
 def judge_of(address: str, *, per_turn: bool = False, **settings: Any) -> Judge:
-    """The judge that a word stands for: `offline`, a model's address, or a panel of these, with commas between them.
+    """The judge that a word stands for: `offline`, `offline-deep`, a model's address, or a panel of these, with commas between them.
 
     Args:
         address: Such as `gpt-4o` or `gpt-4o,phi-4@http://localhost:8000/v1,offline`.
@@ -47,16 +47,24 @@ def judge_of(address: str, *, per_turn: bool = False, **settings: Any) -> Judge:
     Raises:
         InputError: An address cannot be used, or a panel names a judge twice or nobody.
     """
-    from rai_kit.judges import LLMJudge, OfflineJudge, Panel
+    from rai_kit.judges import LLMJudge, Panel
 
     names = judge_names(address)
     if len(names) > 1:
         return Panel(tuple(judge_of(name, per_turn=per_turn, **settings) for name in names))
-    if address == "offline":
+    if offline := offline_judge(address):
         journal = settings.get("journal")
-        return OfflineJudge() if journal is None else KeptJudge(OfflineJudge(), journal)
+        return offline if journal is None else KeptJudge(offline, journal)
     model = ChatModel(address, temperature=0.0, max_tokens=JUDGE_TOKENS, role="judge", **settings)
     return LLMJudge(model, name=address, per_turn=per_turn)
+
+
+def offline_judge(address: str) -> OfflineJudge | None:
+    """The judge without key and network that a word stands for; None for any other word."""
+    from rai_kit.judges import DeepJudge, OfflineJudge
+
+    known: dict[str, type[OfflineJudge]] = {"offline": OfflineJudge, "offline-deep": DeepJudge}
+    return known[address]() if address in known else None
 
 
 def judge_names(address: str) -> list[str]:

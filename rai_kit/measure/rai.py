@@ -26,7 +26,7 @@ from rai_kit.data import draw_scenarios, load_scenarios
 from rai_kit.data import suite as suite_of
 from rai_kit.journal import Journal
 from rai_kit.measure.folder import Spool, locked, run_folder
-from rai_kit.measure.parties import JUDGE_TOKENS, SIMULATOR_TOKENS, Parties, Setup, judge_in_batches, judge_names
+from rai_kit.measure.parties import JUDGE_TOKENS, SIMULATOR_TOKENS, Parties, Setup, judge_in_batches, judge_names, offline_judge
 from rai_kit.measure.shards import fill, take_in
 from rai_kit.progress import steps
 from rai_kit.schema import Case, Conversation, Estimate, InputError, Scenario, Verdict, read_jsonl, write_jsonl
@@ -242,7 +242,7 @@ def _forecast(setup: Setup, scenarios: Sequence[Scenario], prices: Prices) -> Fo
         [one.turns for one in scenarios],
         target=setup.targets,
         simulator=None if setup.simulator == "scripted" else setup.simulator,
-        judge=[name for name in judge_names(setup.judge) if name != "offline"],
+        judge=[name for name in judge_names(setup.judge) if offline_judge(name) is None],
         prices=prices,
         sizes=sizes,
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rai_kit import engine
 from rai_kit.cache import cache_dir
 from rai_kit.journal import Journal
-from rai_kit.measure.parties import Parties, Setup
+from rai_kit.measure.parties import Parties, Setup, judge_names, offline_judge
 from rai_kit.schema import Case, InputError, Verdict
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def validate(
     out; on other labels, answers that stand among its own are left out.
 
     Args:
-        judge: `offline`, a model's address, or a panel of these (commas between them).
+        judge: `offline`, `offline-deep`, a model's address, or a panel of these (commas between them).
         labels: What people said, as for `judges.read_labels`: None for the wheel's labels, one or more CSV files, or a frame.
         task: Task of labels that name none.
         out: Folder for the card and the journal of finished calls; by default the kit's cache folder.
@@ -65,14 +65,13 @@ def validate(
     key, held_out = labels_digest(table), UNSEEN
     name = wheel_name() if labels is None else _name(labels)
     folder = Path(out) if out is not None else cache_dir() / "cards"
-    if judge == "offline" and key == labels_digest(read_labels()):
-        from rai_kit.judges import OfflineJudge
+    if (offline := offline_judge(judge)) and key == labels_digest(read_labels()):
         from rai_kit.judges.quality import held_out_card
 
-        card = held_out_card(OfflineJudge())
+        card = held_out_card(offline)
         write_card(card, folder)
         return card
-    if "offline" in (name.strip() for name in judge.split(",")):  # alone, or on a panel
+    if any(map(offline_judge, judge_names(judge))):  # alone, or on a panel
         table, left_out = _without_own(table)
         if left_out:
             held_out += f"; {left_out} answers that stand among its own were left out"
@@ -105,7 +104,7 @@ def known_card(judge: str, out: str | Path | None = None) -> JudgeCard | None:
     from rai_kit.judges.labels import labels_digest, read_labels
     from rai_kit.measure.parties import judge_of
 
-    if judge == "offline":
+    if offline_judge(judge):
         return validate(judge, out=out)
     id, key = judge_of(judge).id, labels_digest(read_labels())
     folders = [Path(out)] if out is not None else []
@@ -117,10 +116,10 @@ def judge_quality(judge: str, out: str | Path | None = None) -> pd.DataFrame:
     been measured. Of the offline judge also what people reach among themselves, and its findings on planted corruptions."""
     import pandas as pd
 
-    from rai_kit.judges import OfflineJudge, quality
+    from rai_kit.judges import quality
 
-    if judge == "offline":
-        return quality(OfflineJudge())
+    if offline := offline_judge(judge):
+        return quality(offline)
     if card := known_card(judge, out):
         found = card.summary()
         return found[found["category"] == "all"].assign(judge=card.judge)
