@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 COMPONENTS = 256
 """Principal components of the standardised states that are read, the first scaled to unit variance."""
-STRENGTH = {"harmful": 0.3, "severity": 0.3}
+STRENGTH = 0.3
 """C of the logistic models over them."""
-OWN = {"ordinary": 1.0, "long": 1.0, "mismatched": 1.0, "refusal": 1.0, "warning": 1.0, "swapped": 1.0, "partial": 1.0}
+OWN = {"ordinary": 1.0, "long": 3.0, "mismatched": 0.1, "refusal": 0.1, "warning": 0.1}
 """Kinds of own rows that teach the models, and by how much."""
 AT_ONCE = 40
 """Texts between two writes of the kept states."""
@@ -53,10 +53,9 @@ def targets(rows: pd.DataFrame) -> dict[str, tuple[Array, Array]]:
     label = np.where(harmless, 0.0, label.astype(float))
     common = np.array([OWN.get(name, 0.0) for name in kind]) + fit.SETTINGS["ordinary_answers"] * harmless
     objective, severity = (kind == "label") & (task == "objective"), (kind == "label") & (task == "severity")
-    return {
-        "harmful": ((label > fit.SETTINGS["harmful_from"]).astype(float), common + objective + severity),
-        "severity": (label, common + severity + fit.SETTINGS["objective_in_severity"] * objective),
-    }
+    grave = common + severity + fit.SETTINGS["objective_in_severity"] * objective
+    cuts = {name: (label > cut, grave) for name, cut in zip(deep.MODELS[1:], fit.CUTS, strict=True)}
+    return {"harmful": (label > fit.SETTINGS["harmful_from"], common + objective + severity), **cuts}
 
 
 def solve(features: Array, taught: dict[str, tuple[Array, Array]], keep: Array) -> tuple[Array, Array]:
@@ -80,12 +79,7 @@ def solve(features: Array, taught: dict[str, tuple[Array, Array]], keep: Array) 
     for place, name in enumerate(deep.MODELS):
         truth, weight = taught[name]
         rows = np.flatnonzero(keep & (weight > 0))
-        # A grade between counts for both sides, in its proportion.
-        sides = np.concatenate([np.ones(len(rows)), np.zeros(len(rows))])
-        share = np.concatenate([truth[rows], 1 - truth[rows]]) * np.tile(weight[rows], 2)
-        model = LogisticRegression(C=STRENGTH[name], max_iter=500, tol=1e-4)
-        used = share > 0
-        model.fit(np.tile(reduced[rows], (2, 1))[used], sides[used], sample_weight=share[used])
+        model = LogisticRegression(C=STRENGTH, max_iter=500).fit(reduced[rows], truth[rows], sample_weight=weight[rows])
         weights[:, place] = axes @ model.coef_[0] / scale
         bias[place] = model.intercept_[0] - mean @ weights[:, place]
     return weights, bias
@@ -139,7 +133,7 @@ def kept_states(prompts: Sequence[str], answers: Sequence[str], progress: Callab
     path = cache_dir() / f"judge-states-{digest(states.recipe(), states.model_digest(), length=16)}.npz"
     known = _read(path)
     names = [
-        hashlib.sha256(f"{len(prompt)} {prompt}{answer}".encode("utf-8", "replace")).hexdigest()[:24]
+        hashlib.sha256(f"{len(prompt)} {prompt}{answer}".encode()).hexdigest()[:24]
         for prompt, answer in zip(prompts, answers, strict=True)
     ]
     missing = [place for place, name in enumerate(names) if name not in known]

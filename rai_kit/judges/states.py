@@ -115,7 +115,7 @@ def _tokens(reader: _Reader, prompt: str, answer: str) -> tuple[list[int], int, 
 
 
 def _encoded(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer.encode(text.encode("utf-8", "replace").decode(), add_special_tokens=False).ids)
+    return list(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 @cache
