@@ -408,7 +408,9 @@ def test_a_faulty_rubric_is_an_error(tmp_path, monkeypatch, change, words):
 
 
 def test_unknown_rubric_lists_what_exists():
-    with pytest.raises(InputError, match=r"rubric 'kindness' does not exist; choose one of attack_success, grounding, .*violence"):
+    with pytest.raises(
+        InputError, match=r"rubric 'kindness' does not exist; choose one of attack_success, grounding, .*violence"
+    ):
         data.rubric("kindness")
 
 
@@ -423,6 +425,6 @@ def test_every_data_file_has_a_card():
     assert f"{len(bank.passages())} passages" in card
 
 
-def test_only_readable_text_lies_in_the_data_folder():
+def test_only_readable_text_lies_in_the_data_folder_beside_the_numbers_of_the_deep_judge():
     for path in Path(data.data_dir()).rglob("*"):
-        assert path.suffix in ("", ".yaml", ".md"), path
+        assert path.suffix in ("", ".yaml", ".md") or path.name == "deep.npz", path

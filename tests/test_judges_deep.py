@@ -148,7 +148,7 @@ def test_card_is_from_goals_left_out_and_better_than_the_fast_judges(tmp_path):
     assert card.judge == DeepJudge().id
     assert card.held_out.startswith("cross-validated by goal")
     assert card.row("objective", "kappa").value > fast.row("objective", "kappa").value + 0.02
-    assert card.row("objective", "auc").value > fast.row("objective", "auc").value + 0.01
+    assert card.row("objective", "auc").value > fast.row("objective", "auc").value + 0.005
     assert card.row("severity", "weighted_kappa").value > fast.row("severity", "weighted_kappa").value
     assert card.row("refusal", "auc").value == fast.row("refusal", "auc").value
     assert set(measure.judge_quality("offline-deep")["judge"]) >= {DeepJudge().id}

@@ -28,6 +28,7 @@ def agreement(rows: pd.DataFrame) -> Figure:
     Args:
         rows: Figures of cards (`JudgeCard.frame`), with a column `judge` where there are several.
     """
+    rows = rows.reset_index(drop=True)
     rows = rows[rows["statistic"].isin(PANELS) & (rows["threshold"].isna() | (rows["threshold"] == 3)) & rows["task"].isin(TASKS)]
     rows = rows.assign(
         name=rows["task"].map(TASKS) + rows["category"].map(lambda one: "" if one in ("all", "none") else f", {one}")
