@@ -49,7 +49,7 @@ def run(notebooks: tuple[str, ...], profile: str, parameters: tuple[str, ...], o
 @cli.command()
 @click.option("--target", "targets", multiple=True, required=True, metavar="MODEL", help="Model under test; may be repeated.")
 @click.option("--simulator", default="scripted", metavar="S", help="Who plays the user: scripted, or a model.")
-@click.option("--judge", default="offline", metavar="J", help="Who judges: offline, a model, or a panel A,B,C.")
+@click.option("--judge", default="offline", metavar="J", help="Who judges: offline, offline-deep, a model, or a panel A,B,C.")
 @click.option("--suite", default="rai5", help="Set of categories.")
 @click.option("--category", "categories", multiple=True, metavar="C", help="Only this category; may be repeated.")
 @click.option("--scenarios", default=None, metavar="FILE", help="Scenarios of one's own (JSONL) instead of drawn ones.")
@@ -130,7 +130,7 @@ def _pool(workers: int) -> Iterator[Any]:
 
 @cli.command()
 @click.argument("file")
-@click.option("--judge", default="offline", metavar="J", help="Who judges: offline, a model, or a panel A,B,C.")
+@click.option("--judge", default="offline", metavar="J", help="Who judges: offline, offline-deep, a model, or a panel A,B,C.")
 @click.option("--concurrency", default=32, help="Most conversations in flight.")
 @click.option("--budget", default=None, metavar="AMOUNT", help="What may be used in all: '5 USD', '200k tokens'.")
 @click.option("--timeout", default=180.0, metavar="SECONDS", help="Longest try of one call.")
@@ -148,7 +148,7 @@ def judge(file: str, out: str, **settings: Any) -> None:
 
 
 @cli.command()
-@click.option("--judge", default="offline", metavar="J", help="The judge to be measured: offline, a model, or a panel A,B,C.")
+@click.option("--judge", default="offline", metavar="J", help="Who is measured: offline, offline-deep, a model, or a panel A,B,C.")
 @click.option("--labels", multiple=True, metavar="FILE", help="CSV of human labels; by default those that come with the kit.")
 @click.option("--task", default=None, help="What the labels say, where the file does not: refusal, objective or severity.")
 @click.option("--concurrency", default=32, help="Most answers in flight.")
