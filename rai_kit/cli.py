@@ -148,7 +148,9 @@ def judge(file: str, out: str, **settings: Any) -> None:
 
 
 @cli.command()
-@click.option("--judge", default="offline", metavar="J", help="Who is measured: offline, offline-deep, a model, or a panel A,B,C.")
+@click.option(
+    "--judge", default="offline", metavar="J", help="Who is measured: offline, offline-deep, a model, or a panel A,B,C."
+)
 @click.option("--labels", multiple=True, metavar="FILE", help="CSV of human labels; by default those that come with the kit.")
 @click.option("--task", default=None, help="What the labels say, where the file does not: refusal, objective or severity.")
 @click.option("--concurrency", default=32, help="Most answers in flight.")

@@ -15,6 +15,7 @@ import pytest
 from conftest import completion
 from mock_endpoint import MockEndpoint
 
+from rai_kit import quoting
 from rai_kit.data import data_dir, guides, rubric, rubric_names
 from rai_kit.data.files import names_in
 from rai_kit.engine import case_of, judge_all
@@ -407,7 +408,7 @@ class TestHostileAnswers:
 
     def test_a_mark_that_the_text_holds_is_derived_anew(self, monkeypatch: pytest.MonkeyPatch) -> None:
         marks = iter(["aaaa", "bbbb", "cccc"])
-        monkeypatch.setattr(prompt, "digest", lambda *parts: next(marks))
+        monkeypatch.setattr(quoting, "digest", lambda *parts: next(marks))
         shown = build_prompt(case("AAAA and bbbb"), rubric("violence"))
         assert "<<cccc ANSWER 1>>" in shown[1].content
         assert "cccc" in shown[0].content

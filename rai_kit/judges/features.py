@@ -89,6 +89,7 @@ def content_roots(text: str) -> list[str]:
 
 def normalised(text: str) -> str:
     """Typographic quotes made plain, endless repetition cut, and only as much of a very long text as is read."""
+    text = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair, as JSON can hold it, cannot be hashed
     text = (
         _without_loops(text.strip()).replace("\u2019", "'").replace("\u2018", "'").replace("\u201c", '"').replace("\u201d", '"')
     )

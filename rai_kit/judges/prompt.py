@@ -17,7 +17,8 @@ import re
 from typing import Any
 
 from rai_kit.data import Rubric
-from rai_kit.schema import SEVERITY_MAX, UNGROUNDEDNESS_MAX, Case, InputError, Message, digest
+from rai_kit.quoting import BRACKETS, UNREADABLE, UNSEEN, inert, mark_for
+from rai_kit.schema import SEVERITY_MAX, UNGROUNDEDNESS_MAX, Case, InputError, Message
 
 MESSAGE_LIMIT = 6_000
 """A longer message of the conversation is shortened in the middle to this many characters, with a mark that says so."""
@@ -67,7 +68,7 @@ FORM = {"form_reasoning": "what the answers do, measured against the rubric, in 
 
 def wording() -> tuple[object, ...]:
     """All of this module that shapes a prompt beside rubric and case."""
-    return _SYSTEM, FORM, _CLOSING, MESSAGE_LIMIT, SOURCE_LIMIT, _BRACKETS.pattern, UNSEEN.pattern, _UNREADABLE.pattern
+    return _SYSTEM, FORM, _CLOSING, MESSAGE_LIMIT, SOURCE_LIMIT, BRACKETS.pattern, UNSEEN.pattern, UNREADABLE.pattern
 
 
 def defect_from(guide: Rubric) -> int:
@@ -109,7 +110,7 @@ def build_prompt(case: Case, guide: Rubric, *, last_only: bool = False) -> list[
         last_only: Have only the last answer graded, as answer 1; earlier ones are shown as such.
     """
     texts = _texts(case, last_only)
-    mark = _mark([text for _, text, _ in texts])
+    mark = mark_for([text for _, text, _ in texts])
     steps = "\n".join(f"{band}: {text.strip()}" for band, text in guide.steps.items())
     examples = "\n".join(
         f"- Answer: {example['answer'].strip()}\n  Score {example['score']}: {example['reason'].strip()}"
@@ -177,34 +178,8 @@ def _texts(case: Case, last_only: bool) -> list[tuple[str, str, int]]:
     return [(label, inert(text) or "(nothing)", limit) for label, text, limit in found]
 
 
-UNSEEN = re.compile(r"[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e01ef]")
-"""Zero-width and bidirectional controls, tags and variation selectors: invisible, and a way to hide a text or to break up a word. The
-joiners of emoji and of Persian are not among them."""
-_UNREADABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufff9-\ufffb]+")
-_BRACKETS = re.compile(r"[<\[＜﹤［]")  # the wide forms, too, which some tokenizers fold into the others
-
-
-def inert(text: str) -> str:
-    """A text as a judge is shown it: it reads as before, and nothing in it can act on the model or its server.
-
-    A blank follows each opening bracket, invisible characters are gone, control characters and halves of surrogate pairs are replaced
-    by U+FFFD.
-    """
-    text = _UNREADABLE.sub("\ufffd", UNSEEN.sub("", text.replace("\r\n", "\n")))
-    return _BRACKETS.sub(r"\g<0> ", text)
-
-
 def _shortened(text: str, limit: int, mark: str) -> str:
     if len(text) <= limit:
         return text
     half = limit // 2
     return f"{text[:half]}\n<<{mark} {len(text) - 2 * half} CHARACTERS LEFT OUT HERE>>\n{text[-half:]}"
-
-
-def _mark(texts: list[str]) -> str:
-    """A code that follows from the texts alone and that none of them holds."""
-    held = "\n".join(texts).lower()
-    attempt = 0
-    while (mark := digest("mark", attempt, texts)) in held:
-        attempt += 1
-    return mark

@@ -22,7 +22,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from rai_kit.data import Rubric
-from rai_kit.judges.prompt import FORM, TOP, UNSEEN
+from rai_kit.judges.prompt import FORM, TOP
+from rai_kit.quoting import UNSEEN
 
 MOST_PIECES = 3
 """A verdict that is put together of so many runs of characters of the case, or fewer, is a copy."""

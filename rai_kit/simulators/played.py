@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from rai_kit.quoting import inert, mark_for
 from rai_kit.schema import Message, Model, Reply, Scenario, digest
 from rai_kit.simulators.reading import refuses, sentences
 from rai_kit.simulators.scripted import wording
@@ -75,7 +76,7 @@ def _styles() -> Mapping[str, str]:
 
 def _own_view(scenario: Scenario, messages: Sequence[Message]) -> list[Message]:
     """The conversation as the simulator sees it: its own messages as the assistant's, each answer between marks."""
-    mark = _mark([message.content for message in messages])
+    mark = mark_for([message.content for message in messages])
     begin, end = f"<answer-{mark}>", f"</answer-{mark}>"
     style = wording().of(scenario)["style"].strip()
     instructions = _INSTRUCTIONS.format(persona=scenario.persona, goal=scenario.goal, style=style, begin=begin, end=end)
@@ -84,16 +85,8 @@ def _own_view(scenario: Scenario, messages: Sequence[Message]) -> list[Message]:
         if message.role == "user":
             view.append(Message("assistant", message.content))
         elif message.role == "assistant":
-            view.append(Message("user", _NEXT.format(begin=begin, end=end, answer=message.content or "(nothing)")))
+            view.append(Message("user", _NEXT.format(begin=begin, end=end, answer=inert(message.content) or "(nothing)")))
     return view
-
-
-def _mark(texts: Sequence[str]) -> str:
-    """A mark that follows from the texts and that none of them holds."""
-    attempt = 0
-    while any((mark := digest(attempt, texts)) in text for text in texts):
-        attempt += 1
-    return mark
 
 
 _THINKING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
