@@ -214,3 +214,9 @@ def test_equal_means_in_every_cluster_still_have_an_interval():
     assert value == 2
     assert low < 1.5 < 2.5 < high
     assert method == "Wilson on the scale, 20 clusters"
+
+
+def test_intervals_as_text_to_as_many_digits_as_wanted():
+    frame = pd.DataFrame([{"name": "a", "kappa": 0.7583, "kappa_low": 0.666, "kappa_high": 0.8451}])
+    assert metrics.intervals_as_text(frame, ["kappa"])["kappa"][0] == "0.758 [0.666, 0.845]"
+    assert metrics.intervals_as_text(frame, ["kappa"], digits=2)["kappa"][0] == "0.76 [0.67, 0.85]"

@@ -142,20 +142,20 @@ def _metric_words(metric: str) -> str:
     return "mean, 0-4" if metric == "ungroundedness" else metric
 
 
-def intervals_as_text(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+def intervals_as_text(frame: pd.DataFrame, columns: Sequence[str], digits: int = 3) -> pd.DataFrame:
     """Some columns of a frame to read: `x` with `x_low` and `x_high` becomes `0.758 [0.666, 0.845]`; what is absent is `-`."""
     import pandas as pd
 
     def words(row: Mapping[Any, Any], name: str) -> str:
         value = row.get(name)
         if isinstance(value, float):
-            return _interval(value, row.get(f"{name}_low", float("nan")), row.get(f"{name}_high", float("nan")))
+            return _interval(value, row.get(f"{name}_low", float("nan")), row.get(f"{name}_high", float("nan")), digits)
         return "-" if value is None else str(value)
 
     return pd.DataFrame([{name: words(row, name) for name in columns} for row in frame.to_dict("records")])
 
 
-def _interval(value: float, low: float, high: float) -> str:
+def _interval(value: float, low: float, high: float, digits: int = 3) -> str:
     if np.isnan(value):
         return "-"
-    return f"{value:.3f}" if np.isnan(low) else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    return f"{value:.{digits}f}" if np.isnan(low) else f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
