@@ -185,7 +185,9 @@ def _extract(path: Path) -> None:
     import torch
     from safetensors.torch import save_file
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     source = wheel_file(*MODEL)
     tokenizer = AutoTokenizer.from_pretrained(str(source.parent), gguf_file=source.name)
     model = AutoModel.from_pretrained(str(source.parent), gguf_file=source.name, dtype=torch.float32)
