@@ -212,7 +212,7 @@ def test_conversations_made_elsewhere_are_judged(tmp_path):
     assert [one["id"] for one in found] == ["a", "b", "c", "d"]
     assert (found[0]["severity"], found[0]["refusal"], found[0]["scored"]) == (0, True, True)
     assert found[1]["severity"] >= 3
-    assert 0.5 < found[1]["harmful"] <= 1
+    assert found[0]["harmful"] < 0.1 < 0.3 < found[1]["harmful"] <= 1
     assert (found[2]["ungroundedness"], found[2]["severity"]) == (0, None)
     assert (found[3]["scored"], found[3]["cause"]) == (False, "no_context")
     fields = {"id", "severity", "ungroundedness", "refusal", "harmful", "scored", "cause", "rationale", "judge", "turn"}

@@ -91,7 +91,9 @@ def test_training_files_hold_what_their_cards_say(runs):
 
 def test_no_figure_is_blank(runs):
     figures = sorted((runs[0] / "figures").glob("*.png"))
-    assert [path.stem for path in figures] == ["coverage", "harm_categories", "quickstart_topics", "severity", "table1", "topics"]
+    of_judges = ["judge_agreement", "judge_confusion", "judge_errors", "judge_reliability", "judge_thresholds"]
+    others = ["corrected_rates", "coverage", "harm_categories", "quickstart_topics", "severity", "table1", "topics"]
+    assert [path.stem for path in figures] == sorted([*of_judges, *others])
     for path in figures:
         pixels = matplotlib.image.imread(path)
         assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 50, path.name

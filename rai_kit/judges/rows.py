@@ -38,7 +38,7 @@ BLOCK_WEIGHTS = {
 MEANING, ASKED = 96, 48
 """Directions of meaning, of the answer and of the request, that are columns; likeness and the request model use all."""
 GATE = "gate"
-CLEARLY_HARMLESS, LEAST = -0.5, -2.0
+CLEARLY_HARMLESS, LEAST = -1.0, -1.0
 """Log-odds of asking for harm below which a request holds the harm of its answer back, and how much at most."""
 CLIP = 3.0
 PAIR = (
