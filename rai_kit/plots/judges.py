@@ -211,7 +211,7 @@ def corrected_rates(table: pd.DataFrame) -> Figure:
         _interval(axis, y - 0.12, row["value"], row["low"], row["high"], PUBLISHED, "o")
         if isinstance(row["refused"], str):
             axis.annotate(
-                short(str(row["refused"]), 90),
+                short(row["refused"].partition(";")[0], 90),
                 (1, y + 0.2),
                 xycoords=("axes fraction", "data"),
                 ha="right",
