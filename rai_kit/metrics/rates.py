@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 REPLICATES = 4000
-_Z = 1.959963984540054
+Z = 1.959963984540054
 
 
 def wilson(positives: float, n: float) -> tuple[float, float]:
@@ -31,7 +31,7 @@ def wilson(positives: float, n: float) -> tuple[float, float]:
     """
     if n <= 0:
         return float("nan"), float("nan")
-    z = _Z
+    z = Z
     share = positives / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
@@ -178,7 +178,7 @@ def effective_size(values: NDArray[np.float64], clusters: NDArray[Any]) -> tuple
     from scipy.stats import t
 
     design = max(1.0, _squared_error(sums, sizes) / (share * (1 - share) / n))
-    effective = n / design * (_Z / t.ppf(0.5 + CONFIDENCE / 2, count - 1)) ** 2
+    effective = n / design * (Z / t.ppf(0.5 + CONFIDENCE / 2, count - 1)) ** 2
     return share, effective, f"Wilson, effective n {effective:.1f} of {count} clusters"
 
 

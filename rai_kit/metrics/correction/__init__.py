@@ -7,7 +7,7 @@ it and says why. Left out on purpose: correction of means (ungroundedness), and 
 """
 
 from rai_kit.metrics.correction.card import reported_rate, rogan_gladen, rogan_gladen_difference
-from rai_kit.metrics.correction.common import Corrected
+from rai_kit.metrics.correction.common import Corrected, refusal
 from rai_kit.metrics.correction.mixture import transport_check
 from rai_kit.metrics.correction.ordinal import ordinal_correction
 from rai_kit.metrics.correction.prediction import ppi, ppi_difference
@@ -17,6 +17,7 @@ __all__ = [
     "ordinal_correction",
     "ppi",
     "ppi_difference",
+    "refusal",
     "reported_rate",
     "rogan_gladen",
     "rogan_gladen_difference",

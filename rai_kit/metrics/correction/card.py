@@ -9,10 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from rai_kit.metrics.correction.common import Corrected, Floats, findings, groups_of, refusal, table_of, weak_card
 from rai_kit.metrics.correction.mixture import transport_check
-from rai_kit.metrics.rates import CONFIDENCE, effective_size
+from rai_kit.metrics.rates import CONFIDENCE, Z, effective_size
 from rai_kit.schema import InputError
 
-_Z = 1.959963984540054
 _PAIRS = np.array([(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)])
 
 
@@ -50,12 +49,12 @@ def threshold_interval(found: Floats, card: Floats, groups: NDArray[Any]) -> tup
     """Corrected rate with Lang and Reiczigel's interval, of findings that are scored and a card that has been checked."""
     share, size, _ = effective_size(found, groups)
     value = float(np.clip(_quality(card).true(share), 0, 1))
-    known, larger = _quality(card + 1), size + _Z**2
-    said = (share * size + _Z**2 / 2) / larger
+    known, larger = _quality(card + 1), size + Z**2
+    said = (share * size + Z**2 / 2) / larger
     true = known.true(said)
     variance = said * (1 - said) / larger + true**2 * known.hit_error + (1 - true) ** 2 * known.pass_error
-    half = _Z / known.youden * variance**0.5
-    middle = true + 2 * _Z**2 * (true * known.hit_error - (1 - true) * known.pass_error)
+    half = Z / known.youden * variance**0.5
+    middle = true + 2 * Z**2 * (true * known.hit_error - (1 - true) * known.pass_error)
     middle = min(1.0, max(0.0, middle))  # else a share that no rate could give would have an interval of no width
     return value, min(value, max(0.0, middle - half)), max(value, min(1.0, middle + half))
 
