@@ -16,7 +16,7 @@ _HOMES = {
     "models": ("ChatModel",),
     "simulators": ("LLMUser", "ScriptedUser"),
     "judges": ("LLMJudge", "OfflineJudge"),
-    "measure": ("Benchmark", "benchmark", "judge_conversations"),
+    "measure": ("Benchmark", "RedTeam", "benchmark", "judge_conversations", "red_team"),
     "html": ("examples", "transcripts"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -27,7 +27,7 @@ __all__ = sorted(_MODULE_OF)
 def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
         return getattr(import_module(f"rai_kit.{_MODULE_OF[name]}"), name)
-    if name in ("plots", "metrics", "engine", "embedded", "measure", "corpus", "data", "judges", "labelling"):
+    if name in ("attacks", "plots", "metrics", "engine", "embedded", "measure", "corpus", "data", "judges", "labelling"):
         return import_module(f"rai_kit.{name}")
     raise AttributeError(f"module 'rai_kit' has no attribute '{name}'")
 

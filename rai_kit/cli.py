@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -84,11 +84,77 @@ def benchmark(targets: tuple[str, ...], categories: tuple[str, ...], dry_run: bo
     click.echo(shown.to_string(index=False, float_format="{:.3f}".format))
     click.echo(f"judge: {found.run['judge']['id']}; written to {found.out}")
     click.echo(f"used: {found.run['cost']['summary']}")
-    if any(cause.endswith("budget") for cause in found.run["counts"]["unscored"]):
-        click.echo(
-            f"rai-kit: the budget of {settings['budget']} is used up; with a larger one the same command goes on.", err=True
-        )
+    _say_budget(settings["budget"], found.run["counts"]["unscored"])
+
+
+def _say_budget(budget: str | None, unscored: Iterable[str]) -> None:
+    """Ends with 3 where the budget left something undone."""
+    if any(cause.endswith("budget") for cause in unscored):
+        click.echo(f"rai-kit: the budget of {budget} is used up; with a larger one the same command goes on.", err=True)
         sys.exit(3)
+
+
+@cli.command("red-team")
+@click.option("--target", "targets", multiple=True, required=True, metavar="MODEL", help="Model under attack; may be repeated.")
+@click.option("--strategy", "strategies", multiple=True, metavar="S", help="Attack strategy; may be repeated. [default: all]")
+@click.option("--attacker", default=None, metavar="MODEL", help="Model behind the strategies that need one.")
+@click.option(
+    "--goals",
+    multiple=True,
+    default=("taxonomy",),
+    metavar="G",
+    help="taxonomy, donotanswer, harmbench, advbench, or a file (JSONL, CSV, text); may be repeated.",
+)
+@click.option("--category", "categories", multiple=True, metavar="C", help="Only goals of this harm category; may be repeated.")
+@click.option("--part", type=click.Choice(["finding", "held_out"]), default=None, help="Only these goals and strategies.")
+@click.option("-n", "n", default=40, help="Goals.")
+@click.option("--queries", default=4, metavar="K", help="Most messages to the target in one attempt: the k of ASR@k.")
+@click.option("--tries", default=None, type=int, metavar="N", help="Attempts in all, given out by a bandit. [default: every one]")
+@click.option("--again", default=None, metavar="DIR", help="Make this red team's attempts again, instead of new ones.")
+@click.option("--way", "ways", multiple=True, type=click.Choice(["replay", "adaptive"]), help="How --again. [default: both]")
+@click.option("--judge", default="offline", metavar="J", help="Who judges: offline, offline-deep, a model, or a panel A,B,C.")
+@click.option("--seed", default=0, help="Of everything random.")
+@click.option("--concurrency", default=32, help="Most attempts in flight.")
+@click.option("--max-tokens", default=96, help="Most new tokens of a target's reply.")
+@click.option("--temperature", default=0.7, help="Of the target.")
+@click.option("--self-judging", is_flag=True, help="Allow a judge that is one of the targets.")
+@click.option("--budget", default=None, metavar="AMOUNT", help="What the folder's runs may use in all: '5 USD', '200k tokens'.")
+@click.option("--dry-run", is_flag=True, help="Say what the run would take at most, and end.")
+@click.option("--timeout", default=180.0, metavar="SECONDS", help="Longest try of one call.")
+@click.option("--error-budget", default=0.1, metavar="SHARE", help="Share of attempts that may fail technically (0-1).")
+@click.option("--out", required=True, metavar="DIR", help="Run folder; the same folder again resumes.")
+def red_team(targets: tuple[str, ...], again: str | None, ways: tuple[Any, ...], dry_run: bool, **settings: Any) -> None:
+    """Attacks: strategies try goals on a model; success rates with intervals."""
+    from rai_kit import measure, metrics
+
+    drawn = {name: settings.pop(name) for name in ("goals", "n", "strategies", "part", "queries", "tries", "seed")}
+    drawn["category"] = settings.pop("categories") or None
+    settings["out"] = Path(settings["out"]).resolve()
+    if again is not None:
+        given = click.get_current_context().get_parameter_source
+        clash = [name for name in (*drawn, "categories") if (source := given(name)) and source.name == "COMMANDLINE"]
+        if clash:
+            raise InputError(
+                f"--again makes the recorded attempts again, and takes no --{clash[0].replace('_', '-')}; leave that out, or --again."
+            )
+        found = measure.attack_again(Path(again).resolve(), targets, ways=ways or measure.WAYS, **settings)
+    elif ways:
+        raise InputError("--way says how recorded attempts are made again; give their folder with --again.")
+    elif dry_run:
+        amount = {name: settings[name] for name in ("attacker", "judge", "max_tokens")}
+        click.echo(measure.forecast_red_team(targets, **drawn, **amount))
+        return
+    else:
+        found = measure.red_team(targets, **drawn, **settings)
+    table = found.estimates[found.estimates["category"] == "all"]
+    shown = metrics.intervals_as_text(
+        table.rename(columns={"topic": "strategy", "low": "value_low", "high": "value_high"}),
+        ["model", "strategy", "metric", "value", "n", "n_unscored"],
+    )
+    click.echo(shown.to_string(index=False))
+    click.echo(f"judge: {found.run['judge']['id']}; written to {found.out}")
+    click.echo(f"used: {found.run['cost']['summary']}")
+    _say_budget(settings["budget"], found.run["counts"]["unscored"])
 
 
 def _end_with_parent() -> None:

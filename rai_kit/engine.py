@@ -18,7 +18,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rai_kit.pool import bounded
-from rai_kit.schema import Case, Conversation, Judge, Message, Model, Reply, RunStopped, Scenario, Simulator, Verdict, digest
+from rai_kit.schema import (
+    TECHNICAL,
+    Attempt,
+    Case,
+    Conversation,
+    Judge,
+    Message,
+    Model,
+    Reply,
+    RunStopped,
+    Scenario,
+    Simulator,
+    Verdict,
+    digest,
+)
 
 if TYPE_CHECKING:
     from rai_kit.cost import Ledger
@@ -27,8 +41,6 @@ T = TypeVar("T")
 
 ERROR_BUDGET = 0.1
 """Share of conversations that may fail for technical reasons before a run stops; never fewer than three conversations."""
-TECHNICAL = frozenset({"error", "malformed", "rate_limited", "timeout", "unreachable"})
-"""Causes that say something of the endpoint, and nothing of the model."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +164,7 @@ def stream(
             conversation = await simulate(plan, simulator)
             verdict = await judge_conversation(conversation, plan.scenario, judge)
         done(index, conversation, verdict)
-        errors.add(verdict)
+        errors.add(verdict.cause, verdict.raw)
 
     parties = [*{id(plan.target.model): plan.target.model for plan in plans}.values(), simulator, judge]
     in_own_loop(closing(parties, bounded(len(plans), one, concurrency)))
@@ -180,6 +192,43 @@ def run(
     return [conversation for conversation, _ in pairs], [verdict for _, verdict in pairs]
 
 
+def in_rounds(
+    propose: Callable[[], Sequence[Callable[[], Coroutine[Any, Any, Attempt]]]],
+    parties: Sequence[Any],
+    *,
+    planned: int,
+    concurrency: int = 32,
+    ledger: Ledger | None = None,
+    error_budget: float = ERROR_BUDGET,
+) -> None:
+    """Makes attack attempts in rounds: all that are proposed at once, then what is proposed in the light of these, until nothing is.
+
+    Args:
+        propose: The attempts of the next round; called when the round before has ended, so that its order of finishing decides nothing.
+        parties: Models, simulators, attacks and judges whose connections are closed at the end.
+        planned: Attempts in all, for the error budget.
+        concurrency: Most attempts in flight.
+        ledger: Where calls are charged; an attempt counts as one conversation.
+        error_budget: Share of the planned attempts that may fail for technical reasons.
+
+    Raises:
+        InputError, RunStopped: As `stream`.
+    """
+    errors = _Errors(max(3, error_budget * planned), planned)
+
+    async def all_rounds() -> None:
+        while works := propose():
+
+            async def one(index: int, works: Sequence[Callable[[], Coroutine[Any, Any, Attempt]]] = works) -> None:
+                with ledger.conversation("red_team") if ledger is not None else nullcontext():
+                    found = await works[index]()
+                errors.add(found.cause, found.detail)
+
+            await bounded(len(works), one, concurrency)
+
+    in_own_loop(closing(parties, all_rounds()))
+
+
 class _Errors:
     """Counts conversations that failed for technical reasons, and stops the run when they are too many."""
 
@@ -187,14 +236,14 @@ class _Errors:
         self.allowed, self.planned = allowed, planned
         self.causes: Counter[str] = Counter()
 
-    def add(self, verdict: Verdict) -> None:
-        if verdict.cause is None or verdict.cause.rpartition(":")[2] not in TECHNICAL:
+    def add(self, cause: str | None, words: str | None) -> None:
+        if cause is None or cause.rpartition(":")[2] not in TECHNICAL:
             return
-        self.causes[verdict.cause] += 1
+        self.causes[cause] += 1
         if self.causes.total() > self.allowed:
             said = ", ".join(f"{cause} {count}" for cause, count in sorted(self.causes.items()))
             raise RunStopped(
-                f"{self.causes.total()} of {self.planned} planned conversations failed ({said}; last: {(verdict.raw or '?')[:300]}), "
+                f"{self.causes.total()} of {self.planned} planned conversations failed ({said}; last: {(words or '?')[:300]}), "
                 f"more than the error budget of {self.allowed:g}; what is finished is kept: mend the endpoint, "
                 "and run the same command again."
             )
@@ -218,7 +267,7 @@ def judge_all(
             verdicts[index] = await judge(cases[index])
         if progress is not None:
             progress(verdicts[index])
-        errors.add(verdicts[index])
+        errors.add(verdicts[index].cause, verdicts[index].raw)
 
     in_own_loop(closing([judge], bounded(len(cases), one, concurrency)))
     return [verdicts[index] for index in range(len(cases))]

@@ -20,6 +20,8 @@ Role = Literal["system", "user", "assistant"]
 
 SEVERITY_MAX = 7
 """Severity runs from 0 (no harm) to 7 (extreme harm)."""
+TECHNICAL = frozenset({"error", "malformed", "rate_limited", "timeout", "unreachable"})
+"""Causes that say something of an endpoint, and nothing of a model."""
 UNGROUNDEDNESS_MAX = 4
 """Ungroundedness runs from 0 (every claim supported) to 4 (none)."""
 
@@ -236,6 +238,129 @@ class Example:
     chosen_safe: bool | None = None
     rejected_safe: bool | None = None
     imitate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttackGoal:
+    """What a red team wants of a target.
+
+    Attributes:
+        id: Stable and unique: `fraud/1` for the taxonomy's own, `advbench/17` for a borrowed prompt, a digest for a user's.
+        category: Harm category of the taxonomy; `other` where no cue says which.
+        request: The wish as somebody says it outright, a whole sentence: `How do I ...?`, `Write ...`.
+        source: `taxonomy`, `donotanswer`, `harmbench`, `advbench`, or the name of the user's file.
+        licence: Of the source, as an SPDX identifier.
+        act: The wish as a verb phrase (`get into a stranger's account`), where its words are known to fit `how to ...`.
+        text: The wish as something to be written (`a letter that ...`), where they fit `write ...`.
+        withheld: Its words, and the answers to it, are shown in no report and enter no training data.
+    """
+
+    id: str
+    category: str
+    request: str
+    source: str
+    licence: str
+    act: str | None = None
+    text: str | None = None
+    withheld: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """One message of an attack to the target, and its judged answer. The queries of an attempt form a tree: see `after`.
+
+    Attributes:
+        message: What was sent.
+        after: Number (from 0) of the query whose conversation this one goes on with; None where it opens a conversation.
+        answer: The target's answer; empty where there is none.
+        score: The judge's, 0-7; None where unscored.
+        refused: Whether the judge found a refusal; None where unscored or not said.
+        cause: Why there is no score, or no answer: `target:filtered`, `judge:malformed`, ...; None for a scored query.
+        plain: What the message says, where it is encoded; None where it says itself.
+        on_objective: Whether the message, in plain words, shares a word of meaning with the goal; None where nobody looked.
+        prompt_tokens: Of the target's call, as its endpoint counts.
+        completion_tokens: The same, of the answer.
+    """
+
+    message: str
+    after: int | None = None
+    answer: str = ""
+    score: float | None = None
+    refused: bool | None = None
+    cause: str | None = None
+    plain: str | None = None
+    on_objective: bool | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One strategy's try at one goal on one target: every query in its order, and how it ended.
+
+    Attributes:
+        id: Of goal, strategy, persona, target, arm, way and seed.
+        goal: Id of the goal.
+        category: Harm category of the goal.
+        strategy: Name of the attack strategy.
+        persona: Name of the adversary that tried.
+        target: Address of the target.
+        arm: Side of a comparison.
+        way: `adaptive` (the strategy read the answers) or `replay` (a recorded attack was sent again, word for word).
+        attack: `repr` of the strategy: its settings, and its attacker if it has one.
+        judge: Id of the judge.
+        budget: Most queries that it was allowed.
+        threshold: Score from which an answer counts as a success.
+        queries: In the order in which they were sent.
+        success: Number (from 0) of the query that succeeded, always the last; None without success.
+        cause: Why it ended before success, budget or its own end: `target:timeout`, `attacker:refusal`, `attack:undecodable`, ...
+        detail: Raw words to the cause.
+        attacker_calls: Calls of the attacker model.
+        attacker_refusals: How many of these the attacker declined.
+        attacker_tokens: Tokens of the attacker's calls, prompts and replies.
+    """
+
+    id: str
+    goal: str
+    category: str
+    strategy: str
+    persona: str
+    target: str
+    way: Literal["adaptive", "replay"]
+    attack: str
+    judge: str
+    budget: int
+    threshold: float
+    queries: tuple[Query, ...]
+    arm: str = "before"
+    success: int | None = None
+    cause: str | None = None
+    detail: str | None = None
+    attacker_calls: int = 0
+    attacker_refusals: int = 0
+    attacker_tokens: int = 0
+
+    def messages(self, query: int) -> tuple[Message, ...]:
+        """The conversation that ends with this query's answer, if it has one."""
+        return thread(self.queries, query)
+
+
+def turns(queries: Sequence[Query], query: int) -> list[int]:
+    """Numbers of the queries that lead to this one, itself included: the turns of its conversation."""
+    path = [query]
+    while (before := queries[path[0]].after) is not None:
+        path.insert(0, before)
+    return path
+
+
+def thread(queries: Sequence[Query], query: int) -> tuple[Message, ...]:
+    """The conversation that ends with this query, and with its answer if it has one."""
+    found: list[Message] = []
+    for number in turns(queries, query):
+        found.append(Message("user", queries[number].message))
+        if queries[number].answer:
+            found.append(Message("assistant", queries[number].answer))
+    return tuple(found)
 
 
 class Judge(Protocol):

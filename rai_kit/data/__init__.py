@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from rai_kit.data.bank import draw_scenarios, load_scenarios
 from rai_kit.data.files import Category, Rubric, Suite, data_dir, published_judges, published_table, wheel_file
+from rai_kit.data.goals import GOAL_SOURCES, draw_goals, held_out_goal_ids, load_goals, part_of, split_strategies
 from rai_kit.data.guides import rubric, rubric_names, rubrics_digest, suite
 from rai_kit.data.matching import borrowed_prompts, harm_categories
 from rai_kit.data.taxonomy import Goal, HarmCategory, Taxonomy, taxonomy
 
 __all__ = [
+    "GOAL_SOURCES",
     "Category",
     "Goal",
     "HarmCategory",
@@ -22,14 +24,19 @@ __all__ = [
     "Taxonomy",
     "borrowed_prompts",
     "data_dir",
+    "draw_goals",
     "draw_scenarios",
     "harm_categories",
+    "held_out_goal_ids",
+    "load_goals",
     "load_scenarios",
+    "part_of",
     "published_judges",
     "published_table",
     "rubric",
     "rubric_names",
     "rubrics_digest",
+    "split_strategies",
     "suite",
     "taxonomy",
     "wheel_file",

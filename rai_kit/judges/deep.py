@@ -8,6 +8,7 @@ states of some thousand answers first; `deep_fit` makes the file.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import zipfile
@@ -55,7 +56,11 @@ class DeepJudge(OfflineJudge):
     @property
     def id(self) -> str:
         """`offline-deep-<version>-<digest of the fast judge and of the models over the states>`."""
-        return f"offline-deep-{VERSION}-{digest(weights.key(), fitted()['digest'])}"
+        return f"offline-deep-{VERSION}-{digest(offline.VERSION, weights.key(), fitted()['digest'])}"
+
+    async def __call__(self, case: Case) -> Verdict:
+        """Judges one conversation, alone: inner states differ in their last digits with what else is in a batch."""
+        return await asyncio.to_thread(self.judge, case)
 
     def judge(self, case: Case) -> Verdict:
         """As `__call__`, for code that is not asynchronous."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SIMULATOR_TOKENS = 200
 """Most new tokens of a simulated user's message."""
+ATTACKER_TOKENS = 600
+"""Most new tokens of an attacker's reply: its reasoning and the message."""
 JUDGE_TOKENS = 1200
 """Most new tokens of a judge's reply."""
 POLL_SECONDS = 10.0
@@ -114,6 +116,7 @@ class Setup:
     timeout: float = 180.0
     budget: str | None = None
     batch: bool = False
+    attacker: str | None = None
 
 
 class Parties:
@@ -131,6 +134,11 @@ class Parties:
             ChatModel(address, temperature=setup.temperature, max_tokens=setup.max_tokens, **common) for address in setup.targets
         ]
         self.user = simulator_of(setup.simulator, **common)
+        self.attacker = (
+            None
+            if setup.attacker is None
+            else ChatModel(setup.attacker, temperature=1.0, max_tokens=ATTACKER_TOKENS, role="attacker", **common)
+        )
         self.judge = judge_of(setup.judge, **common)
         self.during: Judge = self.judge  # who judges while conversations are held
         if setup.batch:
@@ -160,9 +168,37 @@ class Parties:
         return [Plan(scenario, Target(model.address, model)) for model in self.targets for scenario in scenarios]
 
     def models(self) -> list[ChatModel]:
-        """Every model that is called: targets, then simulator and judge (or all of a panel) as far as they are models."""
-        behind = [getattr(party, "model", None) for party in (self.user, *getattr(self.judge, "judges", (self.judge,)))]
+        """Every model that is called: targets, then simulator, attacker and judge (or all of a panel) as far as they are models."""
+        judges = getattr(self.judge, "judges", (self.judge,))
+        behind = [getattr(self.user, "model", None), self.attacker, *(getattr(judge, "model", None) for judge in judges)]
         return [*self.targets, *(model for model in behind if isinstance(model, ChatModel))]
+
+    def calls(self) -> dict[str, dict[str, int]]:
+        """Calls made, calls replayed from the journal, and tokens, by role."""
+        totals = {role: dict.fromkeys(("made", "replayed", "prompt_tokens", "completion_tokens"), 0) for role in _ROLES.values()}
+        for model in self.models():
+            for name, value in model.calls.items():
+                totals[_ROLES[model.role]][name] += value
+        return totals
+
+
+_ROLES = {"target": "targets", "simulator": "simulator", "attacker": "attacker", "judge": "judge"}
+
+
+def check(addresses: Sequence[str], judge: str, self_judging: bool, **positive: float) -> None:
+    """Raises an `InputError` for targets that are missing or named twice, a target that is its own judge, or a number below 1."""
+    if not addresses:
+        raise InputError("target is empty; give at least one model address, such as smollm2-135m@embedded.")
+    if len(set(addresses)) != len(addresses):
+        raise InputError(f"target names a model twice ({', '.join(addresses)}); name each once.")
+    for name, value in positive.items():
+        if value < 1:
+            raise InputError(f"{name} is {value:g}; it must be at least 1.")
+    own = [name for name in judge_names(judge) if name in addresses]
+    if own and not self_judging:
+        raise InputError(
+            f"judge '{own[0]}' is also a target, and would judge itself; choose another judge or pass self_judging (--self-judging)."
+        )
 
 
 @dataclass(frozen=True)

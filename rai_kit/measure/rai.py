@@ -26,7 +26,16 @@ from rai_kit.data import draw_scenarios, load_scenarios
 from rai_kit.data import suite as suite_of
 from rai_kit.journal import Journal
 from rai_kit.measure.folder import Spool, locked, run_folder
-from rai_kit.measure.parties import JUDGE_TOKENS, SIMULATOR_TOKENS, Parties, Setup, judge_in_batches, judge_names, offline_judge
+from rai_kit.measure.parties import (
+    JUDGE_TOKENS,
+    SIMULATOR_TOKENS,
+    Parties,
+    Setup,
+    check,
+    judge_in_batches,
+    judge_names,
+    offline_judge,
+)
 from rai_kit.measure.shards import fill, take_in
 from rai_kit.progress import steps
 from rai_kit.schema import Case, Conversation, Estimate, InputError, Scenario, Verdict, read_jsonl, write_jsonl
@@ -140,7 +149,7 @@ def benchmark(
         RunStopped: More conversations failed than the error budget allows, or the executor lost its workers.
     """
     addresses = (target,) if isinstance(target, str) else tuple(target)
-    _check(addresses, judge, self_judging, concurrency=concurrency, max_tokens=max_tokens, timeout=timeout)
+    check(addresses, judge, self_judging, concurrency=concurrency, max_tokens=max_tokens, timeout=timeout)
     setup = Setup(addresses, simulator, judge, max_tokens, temperature, concurrency, timeout, budget, batch)
     folder = run_folder(out)
     metric_of = {one.id: one.metric for one in suite_of(suite).categories}
@@ -183,7 +192,7 @@ def benchmark(
                 "simulator": repr(parties.user),
                 "judge": {"id": parties.judge.id, "self_judging": not set(addresses).isdisjoint(judge_names(judge))},
                 "counts": _counts(table),
-                "calls": _calls(parties),
+                "calls": parties.calls(),
                 "cost": {"summary": parties.ledger.summary(), **parties.ledger.totals(), "rows": parties.ledger.rows()},
                 "started": started.isoformat(timespec="seconds"),
                 "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
@@ -319,21 +328,6 @@ class _Cases(Sequence[Case]):
         return len(self._indices)
 
 
-def _check(addresses: Sequence[str], judge: str, self_judging: bool, **positive: float) -> None:
-    if not addresses:
-        raise InputError("target is empty; give at least one model address, such as smollm2-135m@embedded.")
-    if len(set(addresses)) != len(addresses):
-        raise InputError(f"target names a model twice ({', '.join(addresses)}); name each once.")
-    for name, value in positive.items():
-        if value < 1:
-            raise InputError(f"{name} is {value:g}; it must be at least 1.")
-    own = [name for name in judge_names(judge) if name in addresses]
-    if own and not self_judging:
-        raise InputError(
-            f"judge '{own[0]}' is also a target, and would judge itself; choose another judge or pass self_judging (--self-judging)."
-        )
-
-
 def _counts(table: pd.DataFrame) -> dict[str, Any]:
     """Planned, reached, scored, and unscored by cause; they add up."""
     unscored = table.loc[~table["scored"], "cause"].fillna("unknown").value_counts().sort_index()
@@ -343,18 +337,6 @@ def _counts(table: pd.DataFrame) -> dict[str, Any]:
         "scored": int(table["scored"].sum()),
         "unscored": {str(cause): int(count) for cause, count in unscored.items()},
     }
-
-
-def _calls(parties: Parties) -> dict[str, dict[str, int]]:
-    """Calls made, calls replayed from the journal and tokens by role."""
-    totals = {role: dict.fromkeys(("made", "replayed", "prompt_tokens", "completion_tokens"), 0) for role in _ROLES.values()}
-    for model in parties.models():
-        for name, value in model.calls.items():
-            totals[_ROLES[model.role]][name] += value
-    return totals
-
-
-_ROLES = {"target": "targets", "simulator": "simulator", "judge": "judge"}
 
 
 def versions() -> dict[str, str]:

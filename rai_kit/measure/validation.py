@@ -14,7 +14,7 @@ from rai_kit import engine
 from rai_kit.cache import cache_dir
 from rai_kit.journal import Journal
 from rai_kit.measure.parties import Parties, Setup, judge_names, offline_judge
-from rai_kit.schema import Case, InputError, Verdict
+from rai_kit.schema import TECHNICAL, Case, InputError, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,7 +179,7 @@ def _case(row: dict[Any, Any]) -> Case:
 
 def _may_pass(cause: str) -> bool:
     """Whether an answer that is unscored for this cause may be scored when it is asked for again."""
-    return cause.rpartition(":")[2] in {*engine.TECHNICAL, "budget"}
+    return cause.rpartition(":")[2] in {*TECHNICAL, "budget"}
 
 
 def _without_own(table: pd.DataFrame) -> tuple[pd.DataFrame, int]:

@@ -1,6 +1,17 @@
 """From verdicts to numbers: rates, agreement with people, correction for the judge's errors. No drawing here, and no model."""
 
 from rai_kit.metrics import agreement, correction
+from rai_kit.metrics.attacks import (
+    adversary,
+    asr_curve,
+    attack_success,
+    attempt_table,
+    first_success,
+    outcome_at,
+    persona_success,
+    ways,
+    weaknesses,
+)
 from rai_kit.metrics.rates import (
     CONFIDENCE,
     REPLICATES,
@@ -16,18 +27,27 @@ from rai_kit.metrics.tables import estimate_table, funnel, intervals_as_text, ta
 __all__ = [
     "CONFIDENCE",
     "REPLICATES",
+    "adversary",
     "agreement",
+    "asr_curve",
+    "attack_success",
+    "attempt_table",
     "correction",
     "estimate",
     "estimate_table",
     "estimates",
     "family_estimates",
+    "first_success",
     "funnel",
     "intervals_as_text",
     "mean_interval",
+    "outcome_at",
+    "persona_success",
     "rate_interval",
     "table1",
     "verdict_row",
     "verdict_table",
+    "ways",
+    "weaknesses",
     "wilson",
 ]

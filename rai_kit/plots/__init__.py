@@ -6,6 +6,7 @@ values filled and published ones hollow.
 
 from __future__ import annotations
 
+from rai_kit.plots.attacks import asr_at_k, heat_map, persona_rates, weakness_ranking
 from rai_kit.plots.judges import agreement, confusion, corrected_rates, reliability, reported_rates, thresholds
 from rai_kit.plots.rates import severity_distribution, table1, topics
 from rai_kit.plots.style import save
@@ -13,10 +14,13 @@ from rai_kit.plots.taxonomy import coverage, harm_categories
 
 __all__ = [
     "agreement",
+    "asr_at_k",
     "confusion",
     "corrected_rates",
     "coverage",
     "harm_categories",
+    "heat_map",
+    "persona_rates",
     "reliability",
     "reported_rates",
     "save",
@@ -24,4 +28,5 @@ __all__ = [
     "table1",
     "thresholds",
     "topics",
+    "weakness_ranking",
 ]

@@ -1,0 +1,383 @@
+"""From attempts to attack success: rates at k queries, curves, personas, where a model breaks first.
+
+A rate is a share of the *scored* attempts, clustered by goal: strategies that try the same goal are not independent of each other. The
+rule of what is a success, a failure or neither stands in `outcome_at` alone. Left out on purpose: comparison of models (it is paired,
+and has its own place), and correction for the judge's errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rai_kit.metrics.rates import CONFIDENCE, Z, effective_size, mean_interval, rate_interval, wilson
+from rai_kit.schema import Attempt, InputError, turns
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+COLUMNS = (
+    *(
+        "id",
+        "goal",
+        "category",
+        "strategy",
+        "persona",
+        "model",
+        "arm",
+        "way",
+        "judge",
+        "budget",
+        "threshold",
+        "queries",
+        "success",
+    ),
+    *("success_query", "success_turn", "unscored_query", "on_objective", "refused", "tokens"),
+    *("attacker_calls", "attacker_refusals", "attacker_tokens", "cause", "outcome"),
+)
+RATE = ("value", "low", "high", "n", "n_unscored", "bound_low", "bound_high", "n_goals", "method", "judge")
+_ONE_EACH = {"judge": "judges", "threshold": "thresholds", "way": "ways", "model": "models", "arm": "arms"}
+_OUTCOMES = {1.0: "success", 0.0: "failure"}
+_NAN = float("nan")
+
+
+def attempt_table(attempts: Iterable[Attempt]) -> pd.DataFrame:
+    """One row an attempt; queries and turns are counted from 1.
+
+    `success_turn` is the depth in its conversation, `unscored_query` the first query without a score; `on_objective` and `refused` are
+    shares of the queries of which it is known; `tokens` are the target's, of all queries (so up to the success, where there is one).
+    `cause` says what stands in the way of an outcome: the attempt's own, else that of its first unscored query, or `attack:no_query`
+    where the target was never asked; it is null for a success. `outcome` is that at the attempt's own budget.
+
+    Raises:
+        InputError: Two attempts of the same id.
+    """
+    import pandas as pd
+
+    table = pd.DataFrame([_row(one) for one in attempts], columns=list(COLUMNS[:-1]))
+    if len(twice := table.loc[table["id"].duplicated(), "id"]):
+        raise InputError(f"attempt {twice.iloc[0]} stands {(table['id'] == twice.iloc[0]).sum()} times; give every attempt once.")
+    outcomes = outcome_at(table, table["budget"].to_numpy(dtype=float))
+    return table.assign(outcome=[_OUTCOMES.get(one, "unscored") for one in outcomes])
+
+
+def _row(one: Attempt) -> dict[str, Any]:
+    unscored = next((number for number, query in enumerate(one.queries) if query.score is None), None)
+    cause = one.cause
+    if cause is None and one.success is None:
+        cause = "attack:no_query" if not one.queries else None if unscored is None else one.queries[unscored].cause or "unknown"
+    return {
+        "id": one.id,
+        "goal": one.goal,
+        "category": one.category,
+        "strategy": one.strategy,
+        "persona": one.persona,
+        "model": one.target,
+        "arm": one.arm,
+        "way": one.way,
+        "judge": one.judge,
+        "budget": one.budget,
+        "threshold": one.threshold,
+        "queries": len(one.queries),
+        "success": one.success is not None,
+        "success_query": _NAN if one.success is None else one.success + 1.0,
+        "success_turn": _NAN if one.success is None else float(len(turns(one.queries, one.success))),
+        "unscored_query": _NAN if unscored is None else unscored + 1.0,
+        "on_objective": _share(query.on_objective for query in one.queries),
+        "refused": _share(query.refused for query in one.queries),
+        "tokens": sum(query.prompt_tokens + query.completion_tokens for query in one.queries),
+        "attacker_calls": one.attacker_calls,
+        "attacker_refusals": one.attacker_refusals,
+        "attacker_tokens": one.attacker_tokens,
+        "cause": cause,
+    }
+
+
+def _share(said: Iterable[bool | None]) -> float:
+    known = [one for one in said if one is not None]
+    return sum(known) / len(known) if known else _NAN
+
+
+def outcome_at(table: pd.DataFrame, k: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """What each attempt would have come to with k queries: 1 success, 0 failure, NaN neither.
+
+    A success at or before query k counts, whatever came before it. Otherwise an attempt has no outcome if one of its first k queries
+    has no score, or if it ended for a cause before it had asked k. What is left is a failure; a strategy that ended by itself has
+    failed from then on. So errors, filtered replies and refusals of judge or attacker are neither success nor failure. It follows that
+    a rate leans upwards where many queries have no score (only the failures among these attempts are lost): read its bounds then.
+
+    Args:
+        table: As `attempt_table` gives it.
+        k: Queries allowed, at least 1; one number, or one an attempt.
+    """
+    queries, unscored = table["queries"].to_numpy(dtype=float), table["unscored_query"].to_numpy(dtype=float)
+    open_end = (unscored <= np.minimum(k, queries)) | ((queries < k) & table["cause"].notna().to_numpy(dtype=bool))
+    won = table["success_query"].to_numpy(dtype=float) <= k
+    return np.where(won, 1.0, np.where(open_end, np.nan, 0.0))
+
+
+def attack_success(table: pd.DataFrame, by: Sequence[str] = ("strategy",), k: int | None = None) -> pd.DataFrame:
+    """ASR@k of every group with its 95 % interval, clustered by goal; bounds are what the unscored allow. NaN where nothing is scored.
+
+    Args:
+        table: As `attempt_table` gives it.
+        by: Columns that make a group; none for one rate over all.
+        k: Queries allowed; None for the budget, which then has to be one.
+
+    Raises:
+        InputError: A k outside 1..budget, several budgets without k, an unknown column, or a group that mixes judges, thresholds, ways,
+            models or arms.
+    """
+    k = _queries(table, k)
+    return _frame([dict(zip(by, key, strict=True)) | {"k": k} | _rate(rows, k) for key, rows in _groups(table, by)], by, RATE)
+
+
+def asr_curve(table: pd.DataFrame, by: Sequence[str] = ("strategy",)) -> pd.DataFrame:
+    """`attack_success` for every k from 1 to the budget, which stands in a column of its own.
+
+    Raises:
+        InputError: As `attack_success`; budgets may differ between groups, not within one.
+    """
+    found = []
+    for key, rows in _groups(table, by):
+        budget = _queries(rows, None)
+        found += [dict(zip(by, key, strict=True)) | {"k": k, "budget": budget} | _rate(rows, k) for k in range(1, budget + 1)]
+    return _frame(found, by, ("budget", *RATE))
+
+
+def persona_success(table: pd.DataFrame, shares: Mapping[str, Mapping[str, float]], k: int | None = None) -> pd.DataFrame:
+    """How often each persona gets there: mean over goals of the share-weighted success of its strategies, and how many goals break at all.
+
+    `value` has one number a goal, with the weights renormalised over the strategies scored for it; `covered` is the mean share of the
+    persona's weight that was scored, so that a mix that lost a strategy shows. `any` is the share of goals that at least one attempt
+    broke (Wilson); a goal counts as unbroken only if every attempt at it was scored. `n`, `any_n` and their unscored count goals.
+
+    Args:
+        table: As `attempt_table` gives it.
+        shares: Persona -> strategy -> its share of the persona's attempts; any non-negative weights.
+        k: As for `attack_success`.
+
+    Raises:
+        InputError: As `attack_success`, or a persona or a strategy without a share, or a negative one.
+    """
+    k, found = _queries(table, k), []
+    for (persona,), rows in _groups(table, ("persona",)):
+        mix = shares.get(str(persona), {})
+        if unknown := sorted(set(rows["strategy"]) - set(mix)):
+            raise InputError(
+                f"persona '{persona}' has no share for {', '.join(unknown)}; shares are given for {', '.join(mix) or 'none'}."
+            )
+        if min(mix.values()) < 0 or not sum(mix.values()) < np.inf or sum(mix[one] for one in set(rows["strategy"])) <= 0:
+            raise InputError(f"shares of persona '{persona}' are {dict(mix)}; give non-negative weights, not all of them 0.")
+        outcomes = rows.assign(outcome=outcome_at(rows, k))
+        grid = outcomes.groupby(["goal", "strategy"])["outcome"].mean().unstack()
+        seen = grid.notna().to_numpy() * np.array([mix[str(one)] for one in grid.columns])
+        weight, goals = seen.sum(axis=1), grid.index.to_numpy()
+        scored = weight > 0
+        values = (grid.fillna(0).to_numpy() * seen).sum(axis=1)[scored] / weight[scored]
+        value, low, high, method = mean_interval(values, goals[scored], 1.0)
+        broken = outcomes.groupby("goal")["outcome"].agg(
+            lambda one: 1.0 if (one == 1).any() else _NAN if one.isna().any() else 0.0
+        )
+        hits, known = int((broken == 1).sum()), int(broken.notna().sum())
+        any_low, any_high = wilson(hits, known)
+        found.append(
+            {"persona": persona, "k": k, "value": value, "low": low, "high": high, "n": int(scored.sum())}
+            | {"n_unscored": int((~scored).sum()), "covered": float(weight.mean() / sum(mix.values()))}
+            | {"any": hits / known if known else _NAN, "any_low": any_low, "any_high": any_high, "any_n": known}
+            | {"any_unscored": len(broken) - known, "method": method, "judge": rows["judge"].iloc[0]}
+        )
+    names = ("value", "low", "high", "n", "n_unscored", "covered", "any", "any_low", "any_high", "any_n", "any_unscored")
+    return _frame(found, ("persona",), (*names, "method", "judge"))
+
+
+def first_success(table: pd.DataFrame, by: Sequence[str] = ("strategy",)) -> pd.DataFrame:
+    """What the successes took: median and quartiles of queries, turns and the target's tokens up to the first success.
+
+    Of successes alone: the attempts that had not succeeded when they ended are counted beside (`failures`, `unscored`), and where they
+    are many these figures are short of what a success takes.
+
+    Raises:
+        InputError: As `attack_success`, but for the budgets.
+    """
+    found = []
+    for key, rows in _groups(table, by):
+        won, ends = rows[rows["outcome"] == "success"], rows["outcome"].value_counts()
+        row = dict(zip(by, key, strict=True)) | {"successes": len(won)}
+        row |= {"failures": int(ends.get("failure", 0)), "unscored": int(ends.get("unscored", 0))}
+        for name, column in (("queries", "success_query"), ("turns", "success_turn"), ("tokens", "tokens")):
+            quartiles = np.percentile(won[column].to_numpy(dtype=float), [25, 50, 75]) if len(won) else [_NAN] * 3
+            row |= {f"{name}_{part}": float(one) for part, one in zip(("q1", "median", "q3"), quartiles, strict=True)}
+        found.append(row)
+    names = [f"{name}_{part}" for name in ("queries", "turns", "tokens") for part in ("q1", "median", "q3")]
+    return _frame(found, by, ("successes", "failures", "unscored", *names), k=False)
+
+
+def adversary(table: pd.DataFrame, by: Sequence[str] = ("strategy",)) -> pd.DataFrame:
+    """What came through: planned, reached, scored, unscored by cause, and how the attacker itself behaved.
+
+    `attacker_refused` is the share of the attacker's calls that it declined, `on_objective` that of the messages that speak of the goal.
+    """
+    found = []
+    for key, rows in _groups(table, by, alike=False):
+        unscored = rows[rows["outcome"] == "unscored"]
+        causes = unscored["cause"].fillna("unknown").value_counts().sort_index()
+        known = rows[rows["on_objective"].notna()]
+        messages, calls = int(known["queries"].sum()), int(rows["attacker_calls"].sum())
+        refusals = int(rows["attacker_refusals"].sum())
+        found.append(
+            dict(zip(by, key, strict=True))
+            | {"planned": len(rows), "reached": int((rows["queries"] > 0).sum()), "scored": len(rows) - len(unscored)}
+            | {"successes": int((rows["outcome"] == "success").sum()), "unscored": len(unscored)}
+            | {"causes": "; ".join(f"{cause}: {count}" for cause, count in causes.items())}
+            | {"attacker_calls": calls, "attacker_refusals": refusals, "attacker_refused": refusals / calls if calls else _NAN}
+            | {"on_objective": float((known["on_objective"] * known["queries"]).sum() / messages) if messages else _NAN}
+        )
+    counts = ("planned", "reached", "scored", "successes", "unscored", "causes")
+    return _frame(found, by, (*counts, "attacker_calls", "attacker_refusals", "attacker_refused", "on_objective"), k=False)
+
+
+def weaknesses(
+    table: pd.DataFrame, by: Sequence[str] = ("category", "strategy"), k: int | None = None, least: int = 3
+) -> pd.DataFrame:
+    """Cells ranked by the lower end of their interval, then by their rate: it says where to look, not how often. Ties share a rank.
+
+    The first of many cells is partly first by luck, so its own interval promises too much. `low_simultaneous` holds for all ranked cells
+    at once with 95 %: Bonferroni over their number, by the exact (beta) bound on the effective sample size, because far out in the
+    tail Wilson's is no bound for cells of a few attempts. To say how often, attack the cell again with other goals.
+
+    Args:
+        table: As `attempt_table` gives it.
+        by: Columns that make a cell.
+        k: As for `attack_success`.
+        least: Fewest scored attempts of a cell that is ranked.
+
+    Raises:
+        InputError: As `attack_success`, or `least` below 1.
+
+    Source: Korn and Graubard 1998 (beta bound on an effective sample size).
+    """
+    if least < 1:
+        raise InputError(f"least={least} scored attempts; give 1 or more.")
+    k, rates = _queries(table, k), attack_success(table, by, k)
+    cells = [(key, rows) for (key, rows), n in zip(_groups(table, by), rates["n"], strict=True) if n >= least]
+    ranked = rates[rates["n"] >= least]
+    scored = [_scored(rows, k) for _, rows in cells]
+    lows = [_exact_low(*one, alpha=(1 - CONFIDENCE) / 2 / len(cells)) for one in scored]
+    ranked = ranked.assign(successes=[int(values.sum()) for values, _ in scored], low_simultaneous=np.array(lows, dtype=float))
+    names = [name for name in by if name in ranked]  # last, so that the order of the attempts decides nothing
+    ranked = ranked.sort_values(["low", "value", *names], ascending=[False, False, *[True] * len(names)], ignore_index=True)
+    pairs = list(zip(ranked["low"], ranked["value"], strict=True))
+    ranked.insert(0, "rank", [pairs.index(pair) + 1 for pair in pairs])
+    return ranked
+
+
+def ways(table: pd.DataFrame) -> pd.DataFrame:
+    """Replayed and adaptive attempts side by side, never in one rate: of every model, arm and strategy, and of all strategies.
+
+    `adaptive` and `replay` are success rates with `_low`, `_high`, `_n` and `_unscored`; n = 0 where that way was not gone. `k` is the
+    adaptive attempts' budget; a replay has what was recorded to say. Replays are often of attacks that were recorded *because* they
+    succeeded elsewhere: their rate is one of transfer, and no measure of the strategy.
+
+    Raises:
+        InputError: As `attack_success`; several budgets among the adaptive attempts of a model.
+    """
+    found = []
+    for (model, arm), rows in _groups(table, ("model", "arm"), alike=False):
+        _alike(rows, f"model {model}", [name for name in _ONE_EACH if name != "way"])
+        adaptive = rows["way"] == "adaptive"
+        k = _queries(rows[adaptive], None) if adaptive.any() else _NAN
+        for strategy, part in [("all", rows), *((one, part) for (one,), part in _groups(rows, ("strategy",), alike=False))]:
+            row = {"model": model, "arm": arm, "strategy": strategy, "k": k}
+            for way in ("adaptive", "replay"):
+                gone = part[part["way"] == way]
+                rate = _rate(gone, gone["budget"].to_numpy(dtype=float))
+                row |= {way: rate["value"], f"{way}_low": rate["low"], f"{way}_high": rate["high"]}
+                row |= {f"{way}_n": rate["n"], f"{way}_unscored": rate["n_unscored"]}
+            found.append(row | {"judge": rows["judge"].iloc[0]})
+    names = [f"{way}{part}" for way in ("adaptive", "replay") for part in ("", "_low", "_high", "_n", "_unscored")]
+    return _frame(found, ("model", "arm", "strategy"), (*names, "judge"))
+
+
+def _frame(rows: list[dict[str, Any]], by: Sequence[str], names: Sequence[str], k: bool = True) -> pd.DataFrame:
+    """A frame with these columns, also without rows."""
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=list(dict.fromkeys([*by, *(["k"] if k else []), *names])))
+
+
+def _groups(table: pd.DataFrame, by: Sequence[str], alike: bool = True) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
+    """Groups in the order of their first attempt; `alike` ones hold only attempts that one rate may be made of."""
+    if missing := [name for name in by if name not in table]:
+        raise InputError(
+            f"'{missing[0]}' is no column of an attempt table; group by some of {', '.join(map(str, table.columns))}."
+        )
+    several = [name for name in _ONE_EACH if alike and table[name].nunique() > 1]
+    groups = table.groupby(list(by), sort=False) if by else [((), table)] if len(table) else []
+    for key, rows in groups:
+        _alike(rows, ", ".join(f"{name} {one}" for name, one in zip(by, key, strict=True)) or "all attempts", several)
+        yield key, rows
+
+
+def _alike(rows: pd.DataFrame, words: str, names: Sequence[str]) -> None:
+    for name in names:
+        if len(several := sorted(set(rows[name]))) > 1:
+            raise InputError(
+                f"attempts of {len(several)} {_ONE_EACH[name]} ({', '.join(map(str, several))}) in one rate ({words}); these do not "
+                f"compare: pass the rows of one {name}, or add '{name}' to `by`."
+            )
+
+
+def _queries(table: pd.DataFrame, k: int | None) -> int:
+    """The k that is meant, checked against the budgets."""
+    budgets = sorted({int(one) for one in table["budget"]})
+    if k is None and len(budgets) > 1:
+        raise InputError(
+            f"attempts with budgets of {', '.join(map(str, budgets))} queries; give k, at most {budgets[0]}, or the rows of one budget."
+        )
+    if k is None:
+        return budgets[0] if budgets else 1
+    if k < 1 or (budgets and k > budgets[0]):
+        raise InputError(
+            f"k={k} queries; give 1 to {budgets[0] if budgets else 'the budget'}, the smallest budget of these attempts."
+        )
+    return k
+
+
+def _scored(rows: pd.DataFrame, k: float | NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    """Outcomes of the scored attempts, and their goals."""
+    outcomes = outcome_at(rows, k)
+    return outcomes[~np.isnan(outcomes)], rows["goal"].to_numpy()[~np.isnan(outcomes)]
+
+
+def _rate(rows: pd.DataFrame, k: float | NDArray[np.float64]) -> dict[str, Any]:
+    values, goals = _scored(rows, k)
+    value, low, high, method = rate_interval(values, goals)
+    n, total = len(values), len(rows)
+    bounds = (values.sum() / total, (values.sum() + total - n) / total) if n else (_NAN, _NAN)
+    return {
+        "value": value,
+        "low": low,
+        "high": high,
+        "n": n,
+        "n_unscored": total - n,
+        "bound_low": float(bounds[0]),
+        "bound_high": float(bounds[1]),
+        "n_goals": len(set(goals)),
+        "method": method,
+        "judge": rows["judge"].iloc[0] if total else "",
+    }
+
+
+def _exact_low(values: NDArray[np.float64], goals: NDArray[Any], alpha: float) -> float:
+    """One-sided exact lower bound of a share at level `alpha`, on the effective sample size."""
+    from scipy.stats import beta, norm, t
+
+    share, size, _ = effective_size(values, goals)
+    count = len(set(goals))
+    if 0 < share < 1 < count < len(values):  # `effective_size` has put in Student's t at 95 %: put in that of this level instead
+        size *= float((t.isf((1 - CONFIDENCE) / 2, count - 1) / Z * norm.isf(alpha) / t.isf(alpha, count - 1)) ** 2)
+    return float(beta.ppf(alpha, share * size, (1 - share) * size + 1)) if share > 0 else 0.0
