@@ -9,6 +9,7 @@ from scipy.stats import beta, binomtest, norm, t
 
 from rai_kit import metrics
 from rai_kit.metrics import attacks
+from rai_kit.metrics.attempts import COLUMNS
 from rai_kit.schema import Attempt, InputError, Query
 
 
@@ -30,7 +31,7 @@ def attempt(scores, *, goal="fraud/1", budget=4, threshold=3.0, cause=None, quer
 
 
 def table(*attempts):
-    return attacks.attempt_table(attempts)
+    return metrics.attempt_table(attempts)
 
 
 def drawn(won, goals, **columns):
@@ -68,14 +69,14 @@ class TestRule:
     @pytest.mark.parametrize("name", CASES)
     def test_every_case_of_the_rule(self, name):
         one, expected = CASES[name]
-        found = [attacks.outcome_at(table(one), k)[0] for k in (1, 2, 3, 4)]
+        found = [metrics.outcome_at(table(one), k)[0] for k in (1, 2, 3, 4)]
         np.testing.assert_array_equal(found, [float(outcome) for outcome in expected])
         words = {1: "success", 0: "failure"}.get(expected[-1], "unscored")
         assert table(one)["outcome"].tolist() == [words], "the outcome in the table is that at the budget"
 
     def test_a_k_for_each_attempt(self):
         both = table(attempt([0, 5]), attempt([0, 5], goal="fraud/2"))
-        assert attacks.outcome_at(both, np.array([1.0, 2.0])).tolist() == [0, 1]
+        assert metrics.outcome_at(both, np.array([1.0, 2.0])).tolist() == [0, 1]
 
 
 class TestAttemptTable:
@@ -88,7 +89,7 @@ class TestAttemptTable:
         )
         one = attempt((), queries=queries, attacker_calls=5, attacker_refusals=2, attacker_tokens=70, arm="after")
         row = table(one).iloc[0].to_dict()
-        assert list(row) == list(attacks.COLUMNS)
+        assert list(row) == list(COLUMNS)
         expected = {
             "goal": "fraud/1", "category": "fraud", "model": "m", "arm": "after", "queries": 3, "success_query": 3, "success_turn": 2,
             "unscored_query": 2, "on_objective": 0.5, "refused": 0.5, "tokens": 64, "attacker_calls": 5, "attacker_refusals": 2,
@@ -110,7 +111,7 @@ class TestAttemptTable:
 
     def test_no_attempts_give_empty_tables_everywhere(self):
         empty = table()
-        assert list(empty.columns) == list(attacks.COLUMNS)
+        assert list(empty.columns) == list(COLUMNS)
         for made in (
             attacks.attack_success(empty), attacks.attack_success(empty, ()), attacks.asr_curve(empty), attacks.weaknesses(empty),
             attacks.persona_success(empty, {}), attacks.first_success(empty), attacks.adversary(empty), attacks.ways(empty),

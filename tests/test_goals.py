@@ -11,19 +11,8 @@ from dataclasses import replace
 import pytest
 
 from rai_kit.data import taxonomy
-from rai_kit.data.goals import (
-    CONTEXT,
-    GOAL_SOURCES,
-    HELD_OUT,
-    LEFT_OUT,
-    RELATED,
-    REPEATED,
-    draw_goals,
-    held_out_goal_ids,
-    load_goals,
-    part_of,
-    split_strategies,
-)
+from rai_kit.data.goal_files import CONTEXT, GOAL_SOURCES, LEFT_OUT, REPEATED, load_goals
+from rai_kit.data.goals import HELD_OUT, RELATED, draw_goals, held_out_goal_ids, part_of, split_strategies
 from rai_kit.data.matching import borrowed_prompts
 from rai_kit.data.phrases import wish
 from rai_kit.data.similar import grams, near

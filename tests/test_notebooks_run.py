@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rai_kit import corpus, report
+from rai_kit import attacks, corpus, report
 from rai_kit.data import suite, taxonomy
 from rai_kit.schema import Conversation, Verdict, read_jsonl
 
@@ -48,6 +48,8 @@ def test_tables_have_their_columns_and_rates_their_range(runs):
     summary = pd.DataFrame(json.loads((runs[0] / "summary.json").read_text(encoding="utf-8")))
     main = summary.query("topic == 'all' and metric != 'refusal' and n == @n", local_dict={"n": PROFILE["03_rai_benchmark"]["n"]})
     assert set(main["category"]) == {one.id for one in suite("rai5").categories}
+    assert summary.loc[summary["value"].isna(), "n"].eq(0).all()
+    summary = summary[summary["n"] > 0]
     top = np.where(summary["metric"] == "ungroundedness", 4, 1)
     assert ((summary["value"] >= 0) & (summary["value"] <= top)).all()
     assert ((summary["low"] <= summary["value"]) & (summary["value"] <= summary["high"])).all()
@@ -66,6 +68,26 @@ def test_every_harm_category_was_asked_for(runs):
     assert set(rates.query("topic == 'all'")["category"]) == {family.title for family in taxonomy().families}
     assert rates.query("topic == 'all'")[["n", "n_unscored"]].sum().sum() == len(talks)
     assert ((rates["low"] <= rates["value"]) & (rates["value"] <= rates["high"]) | (rates["n"] == 0)).all()
+
+
+def test_the_red_team_tried_everything_that_the_model_can_read(runs):
+    settings, tables = PROFILE["04_red_team"], runs[0] / "tables"
+    tried = pd.read_csv(tables / "attempts.csv")
+    assert (tried.groupby("strategy").size() == settings["n"]).all()
+    assert set(tried["strategy"]) == set(attacks.strategy_names())
+    sent = tried[tried["queries"] > 0]
+    assert set(tried["strategy"]) - set(sent["strategy"]) <= set(attacks.SCHEMES), "only what it cannot decode is left out"
+    assert (sent["queries"] <= settings["queries"]).all()
+    assert (sent.loc[sent["outcome"] == "failure", "queries"] == settings["queries"]).all()
+    assert sent["on_objective"].mean() > 0.5
+    curves = pd.read_csv(tables / "asr_at_k.csv")
+    assert set(curves["k"]) == set(range(1, settings["queries"] + 1))
+    assert (curves.dropna().eval("low <= value <= high")).all()
+    ways = pd.read_csv(tables / "attack_ways.csv").set_index("strategy").loc["all"]
+    assert ways["replay"] == ways["adaptive"], "on the target itself both find the same again"
+    assert ways["replay_n"] == len(sent)
+    said = json.loads((runs[0] / "04_red_team" / "bandit" / "run.json").read_text(encoding="utf-8"))
+    assert said["calls"]["targets"]["made"] == 0, "the bandit's attempts are among those that were made"
 
 
 def test_training_files_hold_what_their_cards_say(runs):
@@ -93,7 +115,8 @@ def test_no_figure_is_blank(runs):
     figures = sorted((runs[0] / "figures").glob("*.png"))
     of_judges = ["judge_agreement", "judge_confusion", "judge_errors", "judge_reliability", "judge_thresholds"]
     others = ["corrected_rates", "coverage", "harm_categories", "quickstart_topics", "severity", "table1", "topics"]
-    assert [path.stem for path in figures] == sorted([*of_judges, *others])
+    of_attacks = ["asr_at_k", "attack_map", "personas", "weaknesses"]
+    assert [path.stem for path in figures] == sorted([*of_judges, *of_attacks, *others])
     for path in figures:
         pixels = matplotlib.image.imread(path)
         assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 50, path.name
@@ -119,8 +142,8 @@ def test_the_report_opens_with_the_headline_and_holds_everything(runs):
 
 
 def test_two_runs_with_one_seed_give_the_same_tables(runs):
-    for step in ("00_quickstart", "03_rai_benchmark", "03_taxonomy"):
-        for name in TABLES:
+    for step in ("00_quickstart", "03_rai_benchmark", "03_taxonomy", "04_red_team"):
+        for name in (*TABLES, "attempts.jsonl") if step == "04_red_team" else TABLES:
             first, second = ((folder / step / name).read_bytes() for folder in runs)
             assert first == second, f"{step}/{name}"
     first, second = ({path.name: path.read_bytes() for path in (folder / "01_generate_data").iterdir()} for folder in runs)

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.text import Text
 
 from rai_kit.metrics import attacks as measures
+from rai_kit.metrics import attempt_table
 from rai_kit.plots import attacks as plots
 from rai_kit.plots.style import save
 from rai_kit.schema import InputError
@@ -222,7 +223,7 @@ class TestPersonas:
         painted(figure, tmp_path)
 
 
-EMPTY = measures.attempt_table([])
+EMPTY = attempt_table([])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from rai_kit.data.bank import draw_scenarios, load_scenarios
 from rai_kit.data.files import Category, Rubric, Suite, data_dir, published_judges, published_table, wheel_file
-from rai_kit.data.goals import GOAL_SOURCES, draw_goals, held_out_goal_ids, load_goals, part_of, split_strategies
+from rai_kit.data.goal_files import GOAL_SOURCES, load_goals
+from rai_kit.data.goals import draw_goals, held_out_goal_ids, part_of, split_strategies
 from rai_kit.data.guides import rubric, rubric_names, rubrics_digest, suite
 from rai_kit.data.matching import borrowed_prompts, harm_categories
 from rai_kit.data.taxonomy import Goal, HarmCategory, Taxonomy, taxonomy

@@ -5,13 +5,12 @@ from rai_kit.metrics.attacks import (
     adversary,
     asr_curve,
     attack_success,
-    attempt_table,
     first_success,
-    outcome_at,
     persona_success,
     ways,
     weaknesses,
 )
+from rai_kit.metrics.attempts import attempt_table, outcome_at
 from rai_kit.metrics.rates import (
     CONFIDENCE,
     REPLICATES,

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FEW = 5
-"""Below this many scored attempts a cell's words are grey."""
+FEW, PALE = 5, 0.4
+"""Below so many scored attempts a cell's words are grey, and it has only this share of its tint: little evidence looks like little."""
 _OTHERS = "#CFCFCF"
 _QUIET = "#555555"
 _RATE = {"rank", "k", "value", "low", "high", "n", "n_unscored", "bound_low", "bound_high", "n_goals", "method", "successes"}
@@ -28,7 +28,7 @@ _CELL = (0.58, 0.5)  # inches
 def heat_map(
     rates: pd.DataFrame, rows: str = "category", columns: str = "strategy", titles: Mapping[str, str] | None = None
 ) -> Figure:
-    """Success rate of every cell: per cent and tint, below it the 95 % interval and n (+k unscored); grey words where n is below 5.
+    """Success rate of every cell: per cent and tint, below it the 95 % interval and n (+k unscored); pale where n is below 5.
 
     Cells in which nothing is scored are hatched. Rows and columns stand in the order of their rate over all if it is given, else of the
     mean of their cells; the largest first, `all` last.
@@ -58,14 +58,15 @@ def heat_map(
         words: dict[str, Any] = {"ha": "center", "va": "center"}
         box: dict[str, Any] = {"edgecolor": "#999999", "facecolor": "white", "hatch": "////", "lw": 0.8}
         if one["n"]:
-            colour = shade(0.92 * one["value"])
-            dark = float(np.dot(colour[:3], (0.299, 0.587, 0.114))) < 0.47
             few = one["n"] < FEW
+            colour = np.array(shade(0.92 * one["value"])[:3])
+            colour = 1 - PALE * (1 - colour) if few else colour
+            dark = float(np.dot(colour, (0.299, 0.587, 0.114))) < 0.47
             words["color"] = ("#D5DCE4" if few else "white") if dark else ("#5C5C5C" if few else "black")
             axis.text(x, y - 0.2, f"{100 * one['value']:.0f}", fontsize=9.5, weight="normal" if few else "bold", **words)
             small = f"{100 * one['low']:.0f}–{100 * one['high']:.0f}\nn={one['n']:.0f}{left}"
             axis.text(x, y + 0.2, small, fontsize=6.3, linespacing=1.05, **words)
-            box = {"edgecolor": "white", "facecolor": colour, "lw": 4.0 if few else 0.8}
+            box = {"edgecolor": "white", "facecolor": colour, "lw": 0.8}
         else:
             plain = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}
             axis.text(x, y, f"n=0{left}", fontsize=6.3, color=_QUIET, bbox=plain, **words)
@@ -83,9 +84,7 @@ def heat_map(
     axis.spines[:].set_visible(False)
     shades = [Patch(facecolor=shade(0.92 * share / 100), edgecolor="#999999", label=f"{share} %") for share in range(0, 101, 25)]
     shades.append(Patch(facecolor="white", edgecolor="#999999", hatch="////", label="nothing scored"))
-    words_below = (
-        f"success rate{_at(rates)}, % of attempts; 95 % interval; n scored (+unscored); grey words where n is below {FEW}"
-    )
+    words_below = f"success rate{_at(rates)}, % of attempts; 95 % interval; n scored (+unscored); pale where n is below {FEW}"
     axis.set_xlabel(textwrap.fill(words_below, max(44, 11 * len(across))), fontsize=8)
     figure.legend(handles=shades, loc="outside lower center", ncols=3 if len(across) < 8 else 6, fontsize=8)
     return figure
