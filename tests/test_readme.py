@@ -25,6 +25,6 @@ def test_every_file_it_names_exists():
 def test_every_command_it_shows_exists():
     from rai_kit.cli import cli
 
-    assert set(re.findall(r"python -m rai_kit (\w+)", TEXT)) <= set(cli.commands)
+    assert set(re.findall(r"python -m rai_kit ([\w-]+)", TEXT)) <= set(cli.commands)
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert all(re.search(rf"^{name}:", makefile, re.MULTILINE) for name in re.findall(r"^make (\w+)", TEXT, re.MULTILINE))
