@@ -343,6 +343,10 @@ def test_an_attacker_that_works_breaks_what_it_can_and_rainbow_takes_part(endpoi
     assert rates.loc["rainbow", "n"] + rates.loc["rainbow", "n_unscored"] == 4 * 3
     assert rates.loc["direct", "value"] == 0
     assert (found.table.query("strategy == 'pair'")["attacker_tokens"] > 0).all()
+    archive = found.run["archive"]
+    assert {row["category"] for row in archive} == {goal.category for goal in found.goals}
+    assert sum(row["tries"] for row in archive) == 4 * 3
+    assert max(row["score"] or 0 for row in archive) >= 3
 
 
 def test_recorded_attempts_are_made_again_both_ways_and_named(endpoint, tmp_path):

@@ -24,7 +24,7 @@ from rai_kit.schema import AttackGoal, Attempt, InputError, read_jsonl
 
 WAYS: tuple[Way, Way] = ("replay", "adaptive")
 MOST_IN_ROUND = 32
-"""Attempts that the bandit gives out at once; in between it learns."""
+"""Attempts that the bandit, or Rainbow's archive, gives out at once; in between they learn."""
 
 
 def red_team(
@@ -62,7 +62,8 @@ def red_team(
         category: Only goals of these harm categories.
         part: `finding` (goals and strategies whose findings may enter training) or `held_out`; None for both. Strategies
             that are named stay as they are.
-        strategies: Names of the strategies; by default all that are possible.
+        strategies: Names of the strategies; by default all that are possible. Rainbow's attempts are single queries, `n` x `queries`
+            of them; its archive (category x style) stands in `run.json`.
         attacker: Address of the model behind the strategies that need one.
         queries: Most messages to the target in one attempt: the budget k of ASR@k.
         tries: Attempts in all for each target, given to strategies and categories by a bandit (`attacks.Thompson`); None makes all.
@@ -116,7 +117,7 @@ def red_team(
             count += len(plans) if tries is None else min(tries, len(plans))
             rounds.append(iter([plans]) if tries is None else _promising(plans, tries, seed, team.done))
             if attacks.RAINBOW in names and team.parties.attacker is not None:
-                rounds.append(_rainbow(drawn, team.parties.attacker, model, queries, seed, team.done))
+                rounds.append(_rainbow(team, drawn, team.parties.attacker, model, queries, seed))
                 count += len(drawn) * queries
         return rounds, count
 
@@ -259,21 +260,21 @@ def _promising(plans: Sequence[Plan], tries: int, seed: int, done: Mapping[int, 
 
 
 def _rainbow(
-    goals: Sequence[AttackGoal], attacker: ChatModel, target: ChatModel, queries: int, seed: int, done: Mapping[int, Attempt]
+    team: Team, goals: Sequence[AttackGoal], attacker: ChatModel, target: ChatModel, queries: int, seed: int
 ) -> Iterator[list[Plan]]:
-    """Rounds of Rainbow's search, with as many queries as any other strategy has in all."""
+    """Rounds of Rainbow's search, with as many queries as any other strategy has in all; each attempt is one query."""
     by_category: dict[str, list[AttackGoal]] = {}
     for goal in goals:
         by_category.setdefault(goal.category, []).append(goal)
-    archive = attacks.Archive(tuple(by_category), tuple(attacks.STYLES), seed)
+    archive = team.archives[target.address] = attacks.Archive(tuple(by_category), seed=seed)
     left = len(goals) * queries
     while left > 0:
-        proposed = archive.propose(min(16, left), by_category, attacker)
+        proposed = archive.propose(min(MOST_IN_ROUND, left), by_category, attacker)
         batch = [Plan(variation, goal, attacks.persona_of(attacks.RAINBOW), target) for goal, variation in proposed]
         left -= len(batch)
         yield batch
         for plan, (goal, variation) in zip(batch, proposed, strict=True):
-            archive.learn(goal, variation, done[id(plan)])
+            archive.learn(goal, variation, team.done[id(plan)])
 
 
 def _success(attempt: Attempt) -> bool | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -117,11 +117,19 @@ class Settings:
 
 @dataclass(frozen=True)
 class Team:
-    """Who attacks: the parties, what each target can decode, and the outcome of every attempt that was made."""
+    """Who attacks, and what came of it.
+
+    Attributes:
+        parties: Targets, attacker and judge.
+        able: What each target (address) can decode (scheme).
+        done: The attempts that were made, by the `id()` of their plans.
+        archives: Rainbow's archive of each target (address).
+    """
 
     parties: Parties
     able: Mapping[tuple[str, str], attacks.Competence]
-    done: dict[int, Attempt]
+    done: dict[int, Attempt] = field(default_factory=dict)
+    archives: dict[str, attacks.Archive] = field(default_factory=dict)
 
     def attack(self, name: str, model: ChatModel) -> attacks.Attack:
         """The strategy against a target; barred where it is encoded and the target cannot decode."""
@@ -150,7 +158,7 @@ def hold(
             parties = Parties(setup, store)
             started = datetime.now(UTC)
             able = _probe(parties, names, settings.seed)
-            team = Team(parties, able, {})
+            team = Team(parties, able)
             write_jsonl(folder / "goals.jsonl", goals)
             _attack(team, *planned(team), settings, folder)
             found = _summed_up(folder, goals, settings)
@@ -177,6 +185,7 @@ def hold(
                     {"target": target, "scheme": name, "decoded": probe.decoded, "items": probe.items, "able": probe.able}
                     for (target, name), probe in able.items()
                 ],
+                "archive": [{"target": name, **row} for name, archive in team.archives.items() for row in archive.table()],
                 "counts": _counts(found[0]),
                 "calls": parties.calls(),
                 "cost": {"summary": parties.ledger.summary(), **parties.ledger.totals(), "rows": parties.ledger.rows()},
