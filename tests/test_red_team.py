@@ -446,6 +446,18 @@ def test_too_many_failures_stop_the_rounds_and_what_is_proposed_follows_what_was
         engine.in_rounds(rounds([good] * 6 + [found] * 6), [], planned=12, error_budget=0.05)
 
 
+def test_a_budget_stops_cleanly_and_a_larger_one_goes_on(endpoint, tmp_path):
+    endpoint.answer = weak_to([])
+    short = run(endpoint, tmp_path, n=12, budget="200 tokens", concurrency=2)  # 10 tokens a call
+    counts = short.run["counts"]
+    assert set(counts["unscored"]) == {"target:budget"}
+    assert 10 <= counts["queries"] - counts["unscored"]["target:budget"] <= 20
+    whole = run(endpoint, tmp_path, n=12, budget="10k tokens")
+    assert whole.run["counts"]["unscored"] == {}
+    assert whole.run["calls"]["targets"]["replayed"] >= 10
+    assert len(endpoint.requests) == whole.run["counts"]["queries"], "nothing was asked twice"
+
+
 def test_a_judge_that_is_the_target_is_refused(endpoint, tmp_path):
     with pytest.raises(InputError, match="would judge itself"):
         run(endpoint, tmp_path / "out", judge=f"m@{endpoint.url}")
