@@ -321,6 +321,36 @@ def test_killed_as_a_program_of_its_own(mock, undisturbed, tmp_path):
     assert kill_again_and_again(mock, tmp_path / "run", undisturbed(), moments, None, tmp_path) == 4
 
 
+@pytest.mark.parametrize("tries", [(), ("--tries", "24")], ids=["all", "bandit"])
+def test_a_red_team_that_is_killed_goes_on_and_tells_the_same(mock, warm, tmp_path, tries):
+    strategies = [word for name in ("direct", "novel", "past_tense", "best_of_n") for word in ("--strategy", name)]
+    size = ["-n", "9", "--queries", "2", "--concurrency", str(WIDTH), *tries]
+
+    def asked(out):
+        return ["red-team", "--target", f"target@{mock.url}", *strategies, *size, "--out", str(out)]
+
+    def told(out):
+        names = (*TABLES, "attempts.jsonl", "goals.jsonl")
+        return {name: (out / name).read_bytes() for name in names}
+
+    assert Command(asked(tmp_path / "whole"), tmp_path / "log", warm).ended()[0] == 0
+    calls = mock.stats().total
+    kept = set()
+    for share in (0.1, 0.5, 0.9):
+        before = len(mock.modes)
+        command = Command(asked(tmp_path / "killed"), tmp_path / "log", warm)
+        left = int(share * calls) - len(kept)
+        command.until(lambda before=before, left=left: len(mock.modes) >= before + left)
+        assert command.kill()[0] == -signal.SIGKILL
+        assert not kept & asked_since(mock, before).keys(), "a call that the journal holds is not made again"
+        kept = journaled(tmp_path / "killed", tmp_path)
+        assert not (tmp_path / "killed" / "attempts.jsonl").exists()
+    code, _, errors = Command(asked(tmp_path / "killed"), tmp_path / "log", warm).ended()
+    assert (code, errors) == (0, "")
+    assert told(tmp_path / "killed") == told(tmp_path / "whole")
+    assert not list((tmp_path / "killed").glob("*.partial"))
+
+
 # A full disk
 
 
