@@ -10,7 +10,7 @@ strategy has a success share of its own (mostly around 0.1), which varies somewh
 - `mixed`: both;
 - `equal`: every attempt succeeds in 15 %: there is nothing to learn.
 
-Attempts are made in batches of 32, as in a run; nothing is learnt within a batch. `uniform` draws as many of the same attempts at random.
+Attempts are made in batches of 32, the largest of a run; nothing is learnt within one. `uniform` draws as many of the attempts at random.
 How an attempt ends is drawn once for each seed, and is the same for both. `ratio` is that of the means, with its 95 % interval over the
 seeds (delta method, paired). `regret` is what is missing to an oracle that knows every share, in expected successes, and in parentheses
 that of uniform allocation.

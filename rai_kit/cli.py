@@ -119,7 +119,7 @@ def _say_budget(budget: str | None, unscored: Iterable[str]) -> None:
 @click.option("--temperature", default=0.7, help="Of the target.")
 @click.option("--self-judging", is_flag=True, help="Allow a judge that is one of the targets.")
 @click.option("--budget", default=None, metavar="AMOUNT", help="What the folder's runs may use in all: '5 USD', '200k tokens'.")
-@click.option("--dry-run", is_flag=True, help="Say what the run would take at most, and end.")
+@click.option("--dry-run", is_flag=True, help="Say about what the run would take, and end.")
 @click.option("--timeout", default=180.0, metavar="SECONDS", help="Longest try of one call.")
 @click.option("--error-budget", default=0.1, metavar="SHARE", help="Share of attempts that may fail technically (0-1).")
 @click.option("--out", required=True, metavar="DIR", help="Run folder; the same folder again resumes.")
@@ -132,11 +132,9 @@ def red_team(targets: tuple[str, ...], again: str | None, ways: tuple[Any, ...],
     settings["out"] = Path(settings["out"]).resolve()
     if again is not None:
         given = click.get_current_context().get_parameter_source
-        clash = [name for name in (*drawn, "categories") if (source := given(name)) and source.name == "COMMANDLINE"]
-        if clash:
-            raise InputError(
-                f"--again makes the recorded attempts again, and takes no --{clash[0].replace('_', '-')}; leave that out, or --again."
-            )
+        words = {name: name for name in drawn} | {"strategies": "strategy", "categories": "category", "dry_run": "dry-run"}
+        if clash := [word for name, word in words.items() if (source := given(name)) and source.name == "COMMANDLINE"]:
+            raise InputError(f"--again makes the recorded attempts again, and takes no --{clash[0]}; leave that out, or --again.")
         found = measure.attack_again(Path(again).resolve(), targets, ways=ways or measure.WAYS, **settings)
     elif ways:
         raise InputError("--way says how recorded attempts are made again; give their folder with --again.")

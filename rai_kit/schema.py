@@ -299,7 +299,7 @@ class Attempt:
     """One strategy's try at one goal on one target: every query in its order, and how it ended.
 
     Attributes:
-        id: Of goal, strategy, persona, target, arm, way and seed.
+        id: Of goal, strategy with its settings, persona, target, arm, way, budget and seed.
         goal: Id of the goal.
         category: Harm category of the goal.
         strategy: Name of the attack strategy.

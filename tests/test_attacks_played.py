@@ -171,7 +171,7 @@ class TestEveryStrategy:
         ("reply", "cause", "calls", "declined"),
         [
             (NO, "attacker:refusal", TRIES, TRIES),
-            ("Here is an idea for you.", "attacker:malformed", TRIES, 0),
+            ("Here is an idea for you.", "attacker:unparsable", TRIES, 0),
             (Reply(), "attacker:empty", TRIES, 0),
             (Reply(cause="empty"), "attacker:empty", TRIES, 0),
             (Reply(cause="timeout", detail="after 60 s"), "attacker:timeout", 1, 0),
@@ -237,7 +237,7 @@ class TestAskingTheAttacker:
         ],
     )
     def test_anything_else_is_asked_for_again(self, reply: str) -> None:
-        assert ask(reply)[0] in ("attacker:malformed", "attacker:empty")
+        assert ask(reply)[0] in ("attacker:unparsable", "attacker:empty")
         found, session = ask(reply, json.dumps(GOOD))
         assert found == GOOD
         assert (session.attacker_calls, session.attacker_refusals) == (2, 0)

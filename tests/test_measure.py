@@ -302,10 +302,10 @@ def test_what_is_announced_is_what_is_called(endpoint, tmp_path):
 def test_the_offline_judges_verdicts_are_kept_and_replayed(endpoint, tmp_path, monkeypatch):
     found = run(endpoint, tmp_path)
 
-    def never(self, case):
+    def never(self, cases):
         raise AssertionError("judged again")
 
-    monkeypatch.setattr("rai_kit.judges.OfflineJudge.judge", never)
+    monkeypatch.setattr("rai_kit.judges.OfflineJudge.judge_many", never)
     assert run(endpoint, tmp_path).verdicts == found.verdicts
     with pytest.raises(AssertionError, match="judged again"):
         run(endpoint, tmp_path, turns=3)

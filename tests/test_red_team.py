@@ -126,7 +126,12 @@ def test_what_is_taken_back_is_not_seen_by_the_target_but_counted():
 @pytest.mark.parametrize("cause", ["timeout", "unreachable", "error", "budget"])
 def test_a_target_that_cannot_be_reached_ends_the_attempt_with_its_cause(cause):
     found, _ = tried(Lines(("a", "b", "c")), ["hm", Reply(cause=cause, detail="gone"), "yes"])
-    assert (found.cause, found.detail, found.success, len(found.queries)) == (f"target:{cause}", "gone", None, 2)
+    assert (found.cause, found.detail, found.success, len(found.queries)) == (
+        f"target:{cause}",
+        "gone",
+        None,
+        1 if cause == "budget" else 2,  # what the budget had no room for was not sent
+    )
     assert list(metrics.attempt_table([found])["outcome"]) == ["unscored"]
 
 
@@ -340,7 +345,12 @@ def test_an_attacker_that_works_breaks_what_it_can_and_rainbow_takes_part(endpoi
     found = run(endpoint, tmp_path, n=4, strategies=["direct", "pair", "rainbow"], attacker=f"a@{endpoint.url}")
     rates = metrics.attack_success(found.table, ["strategy"]).set_index("strategy")
     assert rates.loc["pair", "value"] == 1
-    assert rates.loc["rainbow", "n"] + rates.loc["rainbow", "n_unscored"] == 4 * 3
+    assert "rainbow" not in rates.index, "single queries are no attempts with a budget"
+    assert len(found.search) == 4 * 3
+    assert {row.metric for row in found.estimates.itertuples() if row.topic == "rainbow"} == {"ASR@1"}
+    sent = [one.queries[0] for one in found.attempts if one.strategy == "rainbow"]
+    assert len(endpoint.requests) == found.run["calls"]["targets"]["made"] + found.run["calls"]["attacker"]["made"]
+    assert len(sent) == 12
     assert rates.loc["direct", "value"] == 0
     assert (found.table.query("strategy == 'pair'")["attacker_tokens"] > 0).all()
     archive = found.run["archive"]
@@ -370,6 +380,55 @@ def test_recorded_attempts_are_made_again_both_ways_and_named(endpoint, tmp_path
     side = metrics.ways(table).set_index("strategy").loc["all"]
     assert (side["replay_n"], side["adaptive_n"]) == (18, 18)
     assert {row.metric for row in found.estimates.itertuples()} == {"ASR@3", "ASR@3 (replay)"}
+
+
+def test_what_was_recorded_twice_is_made_once_and_what_was_cut_off_is_not_replayed(endpoint, tmp_path):
+    endpoint.answer = weak_to([])
+    targets = [f"m@{endpoint.url}", f"n@{endpoint.url}"]
+    measure.red_team(targets, out=tmp_path / "first", n=4, queries=2, seed=3, strategies=["direct", "best_of_n"])
+    path = tmp_path / "first" / "attempts.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    cut = next(row for row in rows if row["strategy"] == "direct")
+    for row in rows:
+        if row["goal"] == cut["goal"] and row["strategy"] == "direct":
+            row |= {"cause": "target:timeout", "queries": row["queries"][:1]}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    found = measure.attack_again(tmp_path / "first", f"new@{endpoint.url}", out=tmp_path / "again")
+    assert found.table.groupby("way").size().to_dict() == {"adaptive": 8, "replay": 7}
+    assert found.run["parameters"]["target"] == [f"new@{endpoint.url}"]
+    assert found.run["parameters"]["judge"] == "offline"
+
+
+def test_a_replay_in_a_code_that_the_new_target_cannot_read_is_not_made(endpoint, tmp_path):
+    def decoding(body):
+        return 200, completion("\n".join(attacks.encodings.decode("rot13", line) for line in said(body).splitlines()))
+
+    endpoint.answer = decoding
+    run(endpoint, tmp_path / "first", n=2, strategies=["rot13"], queries=2)
+    endpoint.answer = lambda body: (200, completion("What does that mean?"))
+    found = measure.attack_again(tmp_path / "first", f"new@{endpoint.url}", out=tmp_path / "again")
+    assert found.run["counts"]["unscored"] == {UNDECODABLE: 4}
+
+
+@pytest.mark.parametrize(("answered", "cause"), [(0, "target:filtered"), (3, "target:filtered"), (8, UNDECODABLE)])
+def test_a_probe_that_cannot_decide_says_why(endpoint, tmp_path, answered, cause):
+    blocked = {"choices": [{"index": 0, "finish_reason": "content_filter", "message": {"role": "assistant", "content": ""}}]}
+    count = iter(range(1000))
+
+    def answer(body):
+        return 200, completion("What?") if next(count) < answered else blocked
+
+    endpoint.answer = answer
+    found = run(endpoint, tmp_path, n=2, strategies=["rot13"])
+    assert found.run["counts"]["unscored"] == {cause: 2}
+
+
+def test_answers_that_never_came_reach_nobody(endpoint, tmp_path):
+    blocked = {"choices": [{"index": 0, "finish_reason": "content_filter", "message": {"role": "assistant", "content": ""}}]}
+    endpoint.answer = lambda body: (200, blocked)
+    found = run(endpoint, tmp_path, n=2)
+    assert found.run["counts"]["reached"] == 0
+    assert found.run["counts"]["unscored"] == {"target:filtered": 6}
 
 
 def test_only_finished_red_teams_are_made_again(endpoint, tmp_path):
@@ -407,6 +466,10 @@ def test_the_users_goals_are_taken_and_what_no_kit_attacks_is_left_out_aloud(end
     assert sorted(withheld.values()) == [False, True]
     assert all(not withheld[scenario.cluster] for _, _, scenario in found.to_read(10)), "never shown"
     assert "groom" not in (tmp_path / "out" / "attempts.jsonl").read_text(encoding="utf-8")
+    for name in ("conversations", "scenarios", "verdicts"):
+        assert "nerve" not in (tmp_path / "out" / f"{name}.jsonl").read_text(encoding="utf-8"), (
+            "what others read holds no word of it"
+        )
 
 
 def test_conversations_to_read_show_the_ladder_folded(endpoint, tmp_path):
@@ -451,7 +514,7 @@ def test_a_budget_stops_cleanly_and_a_larger_one_goes_on(endpoint, tmp_path):
     short = run(endpoint, tmp_path, n=12, budget="200 tokens", concurrency=2)  # 10 tokens a call
     counts = short.run["counts"]
     assert set(counts["unscored"]) == {"target:budget"}
-    assert 10 <= counts["queries"] - counts["unscored"]["target:budget"] <= 20
+    assert 10 <= counts["queries"] <= 20
     whole = run(endpoint, tmp_path, n=12, budget="10k tokens")
     assert whole.run["counts"]["unscored"] == {}
     assert whole.run["calls"]["targets"]["replayed"] >= 10
@@ -471,6 +534,9 @@ def test_a_judge_that_is_the_target_is_refused(endpoint, tmp_path):
         ({"tries": 0}, "tries is 0"),
         ({"goals": "harmbank"}, "harmbank"),
         ({"n": 10_000}, "n is 10000"),
+        ({"threshold": 0}, "threshold is 0"),
+        ({"threshold": 8}, "threshold is 8"),
+        ({"queries": 2.5}, "queries is 2.5"),
     ],
 )
 def test_numbers_and_sources_are_checked_before_anything_is_sent(endpoint, tmp_path, settings, words):
@@ -517,6 +583,7 @@ def test_the_command_refuses_what_does_not_go_together(endpoint, tmp_path):
     found = command(*base, "--again", tmp_path, "--queries", 3)
     assert isinstance(found.exception, InputError)
     assert "takes no --queries" in str(found.exception)
+    assert "takes no --dry-run" in str(command(*base, "--again", tmp_path, "--dry-run").exception)
     assert "give their folder with --again" in str(command(*base, "--way", "replay").exception)
 
 

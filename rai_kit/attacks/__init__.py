@@ -11,9 +11,10 @@ from rai_kit.attacks.encodings import SCHEMES, Competence, competence
 from rai_kit.attacks.personas import personas
 from rai_kit.attacks.rainbow import STYLES, Archive
 from rai_kit.attacks.replay import Replay
-from rai_kit.attacks.session import RUBRIC, THRESHOLD, Attack, Barred, Ended, Session, attempt
+from rai_kit.attacks.session import FATAL, RUBRIC, THRESHOLD, Attack, Barred, Ended, Session, attempt
 
 __all__ = [
+    "FATAL",
     "RAINBOW",
     "RUBRIC",
     "SCHEMES",

@@ -79,7 +79,7 @@ async def ask_attacker(
         A text for each field, none of them empty.
 
     Raises:
-        Ended: `attacker:refusal` (it declined), `attacker:malformed` or `attacker:empty` on the last of `TRIES` tries, with its raw
+        Ended: `attacker:refusal` (it declined), `attacker:unparsable` or `attacker:empty` on the last of `TRIES` tries, with its raw
             words; `attacker:<cause>` at once for any other cause of its endpoint.
     """
     schema = {
@@ -159,9 +159,9 @@ def _read(text: str, fields: Sequence[str]) -> dict[str, str] | str:
     if any(_declines(given) for given in found) or (not found and refuses(" ".join(sentences(text.partition("{")[0][:600])[:3]))):
         return "refusal"
     if len(found) != 1 or set(found[0]) != set(fields):
-        return "malformed"
+        return "unparsable"
     texts = {field: _MARKS.sub("", value).strip() for field, value in found[0].items() if isinstance(value, str)}
-    return texts if len(texts) == len(fields) and all(map(_sendable, texts.values())) else "malformed"
+    return texts if len(texts) == len(fields) and all(map(_sendable, texts.values())) else "unparsable"
 
 
 _MARKS = re.compile(r"</?quote-[0-9a-fA-F]*>?")

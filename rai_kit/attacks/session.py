@@ -123,7 +123,8 @@ class Session:
         detail = reply.detail
         if reply.cause is None:
             query, detail = await self._judged(query, [*messages, Message("assistant", reply.text)])
-        self.queries.append(query)
+        if reply.cause != "budget":  # then it was not sent
+            self.queries.append(query)
         if query.cause is not None and query.cause.rpartition(":")[2] in FATAL:
             raise Ended(query.cause, detail)
         if self.left <= 0 or (query.score is not None and query.score >= self.threshold):
@@ -212,7 +213,9 @@ async def attempt(
         threshold: Score from which an answer is a success.
         way: `adaptive` or `replay`.
     """
-    session = Session(goal, target, judge, budget, key=digest(goal.id, attack.name, persona, seed), threshold=threshold)
+    own = (attack.seed,) if hasattr(attack, "seed") else ()  # further tries of one strategy at one goal are replicates
+    key = digest(goal.id, attack.name, persona, seed, *own)
+    session = Session(goal, target, judge, budget, key, threshold=threshold)
     cause = detail = None
     try:
         await attack(goal, session)

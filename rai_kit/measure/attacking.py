@@ -20,7 +20,7 @@ from rai_kit.measure.attempts import Plan, Planned, RedTeam, Settings, Team, Way
 from rai_kit.measure.folder import run_folder
 from rai_kit.measure.parties import JUDGE_TOKENS, Setup, check, judge_names, offline_judge
 from rai_kit.models import ChatModel
-from rai_kit.schema import AttackGoal, Attempt, InputError, read_jsonl
+from rai_kit.schema import SEVERITY_MAX, AttackGoal, Attempt, InputError, read_jsonl
 
 WAYS: tuple[Way, Way] = ("replay", "adaptive")
 MOST_IN_ROUND = 32
@@ -67,6 +67,7 @@ def red_team(
         attacker: Address of the model behind the strategies that need one.
         queries: Most messages to the target in one attempt: the budget k of ASR@k.
         tries: Attempts in all for each target, given to strategies and categories by a bandit (`attacks.Thompson`); None makes all.
+            Rainbow's come on top.
         judge: `offline`, an address, or a panel; it judges every answer, and its verdict decides when an attempt ends.
         arm: Side of a comparison.
         seed: Of everything random.
@@ -87,6 +88,8 @@ def red_team(
     names = _strategies(strategies, attacker, part)
     drawn = draw_goals(_sources(goals), n, categories=_listed(category), part=part, seed=seed)
     dropped = _dropped(_sources(goals))
+    if not 0 < threshold <= SEVERITY_MAX:
+        raise InputError(f"threshold is {threshold:g}; it must be above 0 and at most {SEVERITY_MAX}, the scale of the scores.")
     setup = _setup(target, judge, attacker, max_tokens, temperature, concurrency, timeout, budget)
     check(setup.targets, judge, self_judging, **_positive(queries, concurrency, max_tokens, timeout, tries))
     parameters = {
@@ -145,7 +148,9 @@ def attack_again(
 ) -> RedTeam:
     """Makes a recorded red team's attempts on another model: the same goals, strategies, budgets and seeds.
 
-    `replay` sends the recorded messages again, word for word; `adaptive` lets the strategies react to the new answers. The two are
+    Attempts that were cut off (an error, a budget, an attacker that declined) are not replayed, as their strategy had more to say, and
+    neither is what is encoded where the target cannot decode. What was recorded twice is made once. `replay` sends the recorded
+    messages again, word for word; `adaptive` lets the strategies react to the new answers. The two are
     named in the column `way` and never mixed: a replay understates what an attacker reaches who reads the answers. Rainbow's
     attempts are replayed only, since they came from a search over all goals.
 
@@ -182,30 +187,38 @@ def attack_again(
     if source.resolve() == run_folder(out).resolve():
         raise InputError(f"{source} is the recorded run itself; give another folder as out.")
     known = {goal.id: goal for goal in read_jsonl(source / "goals.jsonl", AttackGoal)}
-    old = [one for one in read_jsonl(source / "attempts.jsonl", Attempt) if one.way == "adaptive" and one.queries]
+    recording = read_jsonl(source / "attempts.jsonl", Attempt)
+    old = [one for one in recording if one.way == "adaptive" and any(query.answer for query in one.queries)]
     if not old:
         raise InputError(f"{source} holds no attempt that reached its target; there is nothing to make again.")
     given = before["parameters"]
     attacker = attacker or (before["attacker"] if "adaptive" in ways else None)
     setup = _setup(target, judge, attacker, max_tokens, temperature, concurrency, timeout, budget)
     check(setup.targets, judge, self_judging, **_positive(given["queries"], concurrency, max_tokens, timeout, None))
-    again = [(way, one) for way in WAYS if way in ways for one in old if way == "replay" or one.strategy != attacks.RAINBOW]
+    again: dict[tuple[object, ...], tuple[Way, Attempt]] = {}
+    for way, one in ((way, one) for way in WAYS if way in ways for one in old):
+        whole = one.cause is None if way == "replay" else one.strategy != attacks.RAINBOW
+        said = repr(attacks.Replay(one.strategy, one.queries)) if way == "replay" else one.strategy
+        if whole:
+            again.setdefault((way, one.goal, one.persona, said), (way, one))
 
     def planned(team: Team) -> Planned:
         plans = [
             Plan(
-                attacks.Replay(one.strategy, one.queries) if way == "replay" else team.attack(one.strategy, model),
+                (team.barred(one.strategy, model) or attacks.Replay(one.strategy, one.queries))
+                if way == "replay"
+                else team.attack(one.strategy, model),
                 known[one.goal],
                 one.persona,
                 model,
                 way,
             )
             for model in team.parties.targets
-            for way, one in again
+            for way, one in again.values()
         ]
         return [iter([plans])], len(plans)
 
-    names = sorted({one.strategy for way, one in again if way == "adaptive"})
+    names = sorted({one.strategy for _, one in again.values()})
     drawn = [goal for goal in known.values() if goal.id in {one.goal for one in old}]
     settings = Settings(given["queries"], given["seed"], given["threshold"], arm, concurrency, error_budget)
     parameters = {**given, "ways": list(ways), "recorded": {"targets": sorted(before["models"]), "started": before["started"]}}
@@ -227,14 +240,17 @@ def forecast_red_team(
     seed: int = 0,
     max_tokens: int = 96,
 ) -> Forecast:
-    """What a `red_team` with these settings takes at most (every attempt uses all its queries), without starting it.
+    """About what a `red_team` with these settings takes if every attempt uses all its queries, without starting it.
 
-    Each query counts as a conversation of its own, and one call of the attacker with every query.
+    Each query counts as a conversation of its own. Of the attacker one call a query is counted; TAP asks twice, and a reply that
+    cannot be used is asked for up to three times.
     """
     drawn = draw_goals(_sources(goals), n, categories=_listed(category), part=part, seed=seed)
-    pairs = len(_strategies(strategies, attacker, part)) * len(drawn)
+    names = _strategies(strategies, attacker, part)
+    pairs = len([name for name in names if name != attacks.RAINBOW]) * len(drawn)
+    search = len(drawn) * queries if attacks.RAINBOW in names else 0
     return forecast(
-        queries * (pairs if tries is None else min(pairs, tries)),
+        queries * (pairs if tries is None else min(pairs, tries)) + search,
         1 if attacker is None else 2,  # the simulator's call comes with the second turn
         target=target,
         simulator=attacker,
@@ -281,10 +297,9 @@ def _success(attempt: Attempt) -> bool | None:
     """Whether an attempt was worth its while, for the bandit; None where errors left that open."""
     if attempt.success is not None:
         return True
-    if attempt.cause is not None and attempt.cause.startswith(
-        "attack"
-    ):  # the strategy's own: an attacker that declines will again
-        return False
+    passing = attempt.cause is not None and attempt.cause.rpartition(":")[2] in attacks.FATAL
+    if attempt.cause is not None and attempt.cause.startswith("attack") and not passing:
+        return False  # the strategy's own: an attacker that declines will do so again
     return None if attempt.cause is not None or any(query.score is None for query in attempt.queries) else False
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Way = Literal["adaptive", "replay"]
 UNDECODABLE = "attack:undecodable"
 """Cause of an encoded attack that was not made: the target cannot decode (`attacks.competence`)."""
+WITHHELD = "(withheld)"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class RedTeam:
 
     Attributes:
         out: The run folder.
-        table: One row an attempt (`metrics.attempt_table`), with the goal's `source` and `family`.
+        table: One row an attempt (`metrics.attempt_table`), with the goal's `source` and `family`. Rainbow's single queries, which
+            are a search and no tries with a budget, stand in `search` instead.
         estimates: One row a rate (`metrics.estimate_table`).
         run: What `run.json` says.
     """
@@ -47,6 +49,13 @@ class RedTeam:
     table: pd.DataFrame
     estimates: pd.DataFrame
     run: dict[str, Any]
+
+    @cached_property
+    def search(self) -> pd.DataFrame:
+        """Rainbow's attempts, like `table`."""
+        from rai_kit import metrics
+
+        return metrics.attempt_table(one for one in self.attempts if one.strategy == attacks.RAINBOW)
 
     @cached_property
     def goals(self) -> list[AttackGoal]:
@@ -133,11 +142,14 @@ class Team:
 
     def attack(self, name: str, model: ChatModel) -> attacks.Attack:
         """The strategy against a target; barred where it is encoded and the target cannot decode."""
+        return self.barred(name, model) or attacks.strategy(name, self.parties.attacker)
+
+    def barred(self, name: str, model: ChatModel) -> attacks.Attack | None:
+        """Why a strategy is not tried on a target: it is encoded, and the target cannot decode or could not be asked whether it can."""
         probe = self.able.get((model.address, name))
-        if probe is not None and not probe.able:
-            words = f"{probe.decoded} of {probe.items} harmless sentences decoded"
-            return attacks.Barred(name, UNDECODABLE, probe.cause or words)
-        return attacks.strategy(name, self.parties.attacker)
+        if probe is None or probe.able:
+            return None
+        return attacks.Barred(name, probe.cause or UNDECODABLE, f"{probe.decoded} of {probe.asked} harmless sentences decoded")
 
 
 def hold(
@@ -159,15 +171,15 @@ def hold(
             started = datetime.now(UTC)
             able = _probe(parties, names, settings.seed)
             team = Team(parties, able)
-            write_jsonl(folder / "goals.jsonl", goals)
             _attack(team, *planned(team), settings, folder)
-            found = _summed_up(folder, goals, settings)
+            write_jsonl(folder / "goals.jsonl", goals)
+            every, table, estimates = _summed_up(folder, goals)
             run = {
                 "what": "red_team",
                 "parameters": {
+                    **parameters,
                     "target": list(setup.targets),
                     "judge": setup.judge,
-                    **parameters,
                     "max_tokens": setup.max_tokens,
                     "temperature": setup.temperature,
                     "concurrency": setup.concurrency,
@@ -186,7 +198,7 @@ def hold(
                     for (target, name), probe in able.items()
                 ],
                 "archive": [{"target": name, **row} for name, archive in team.archives.items() for row in archive.table()],
-                "counts": _counts(found[0]),
+                "counts": _counts(every),
                 "calls": parties.calls(),
                 "cost": {"summary": parties.ledger.summary(), **parties.ledger.totals(), "rows": parties.ledger.rows()},
                 "started": started.isoformat(timespec="seconds"),
@@ -196,7 +208,7 @@ def hold(
             write_json(folder / "run.json", run)
     finally:
         store.close()
-    return RedTeam(folder, *found, run)
+    return RedTeam(folder, table, estimates, run)
 
 
 def _probe(parties: Parties, names: Sequence[str], seed: int) -> dict[tuple[str, str], attacks.Competence]:
@@ -210,6 +222,7 @@ def _probe(parties: Parties, names: Sequence[str], seed: int) -> dict[tuple[str,
                 found[model.address, scheme] = await attacks.competence(model, scheme, seed=seed)
 
     if schemes:
+        print(f"asking whether {', '.join(schemes)} can be decoded", flush=True)
         engine.in_own_loop(engine.closing(parties.models(), all_of_them()))
     return found
 
@@ -233,7 +246,7 @@ def _attack(team: Team, planners: list[Iterator[list[Plan]]], planned: int, sett
                 plan.goal,
                 target=plan.target,
                 judge=team.parties.judge,
-                budget=settings.queries,
+                budget=1 if plan.attack.name == attacks.RAINBOW else settings.queries,
                 persona=plan.persona,
                 name=plan.target.address,
                 arm=settings.arm,
@@ -262,6 +275,7 @@ def _attack(team: Team, planners: list[Iterator[list[Plan]]], planned: int, sett
             ledger=team.parties.ledger,
             error_budget=settings.error_budget,
         )
+        (folder / "run.json").unlink(missing_ok=True)  # of a run before; it comes last, when all files belong together
         for spool in spools.values():
             spool.finish()
 
@@ -288,19 +302,22 @@ def _records(attempt: Attempt, goal: AttackGoal) -> tuple[Conversation, Verdict,
         seed=0,
         cluster=goal.id,
     )
+    if goal.withheld:  # whatever reads these files shows, labels or trains; `attempts.jsonl` has the words
+        scenario = replace(scenario, goal=WITHHELD, opening=WITHHELD)
+        cause, path = "withheld", []
     conversation = Conversation(
         id=attempt.id,
         scenario=scenario.id,
         target=attempt.target,
         simulator=attempt.attack,
-        messages=() if best is None else attempt.messages(best),
+        messages=attempt.messages(best) if path and best is not None else (),
         category=goal.category,
         arm=attempt.arm,
         cause=cause,
-        detail=attempt.detail,
+        detail=None if goal.withheld else attempt.detail,
         completion_tokens=sum(query.completion_tokens for query in path),
     )
-    if last is None or last.score is None:
+    if goal.withheld or last is None or last.score is None:
         return (
             conversation,
             Verdict.unscored(attempt.id, attempt.judge, cause or (last.cause if last else None) or "unscored"),
@@ -320,26 +337,28 @@ def _records(attempt: Attempt, goal: AttackGoal) -> tuple[Conversation, Verdict,
     return conversation, verdict, scenario
 
 
-def _summed_up(folder: Path, goals: Sequence[AttackGoal], settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The table of attempts, and the rates: over all, by strategy, by category and by persona."""
+def _summed_up(folder: Path, goals: Sequence[AttackGoal]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Every attempt, those that are tries with a budget, and the rates: over all, by strategy, by category and by persona."""
     from rai_kit import metrics
 
-    table = metrics.attempt_table(read_jsonl(folder / "attempts.jsonl", Attempt))
+    every = metrics.attempt_table(read_jsonl(folder / "attempts.jsonl", Attempt))
     known = taxonomy()
     titles = {family.id: family.title for family in known.families}
     family = {one.id: titles[one.family] for one in known.categories}
-    table["family"] = [family.get(category, "Other") for category in table["category"]]
-    table["source"] = table["goal"].map({goal.id: goal.source for goal in goals})
+    every["family"] = [family.get(category, "Other") for category in every["category"]]
+    every["source"] = every["goal"].map({goal.id: goal.source for goal in goals})
+    table = every[every["strategy"] != attacks.RAINBOW].reset_index(drop=True)
     found: list[Estimate] = []
-    for by in ((), ("strategy",), ("category",), ("persona",)):
-        for row in metrics.attack_success(table, by=("model", "arm", "way", *by)).to_dict("records"):
+    search = every[every["strategy"] == attacks.RAINBOW]
+    for rows, by in ((table, ()), (table, ("strategy",)), (search, ("strategy",)), (table, ("category",)), (table, ("persona",))):
+        for row in metrics.attack_success(rows, by=("model", "arm", "way", *by)).to_dict("records") if len(rows) else ():
             topic = str(row.get("strategy") or row.get("persona") or "all")
-            metric = f"ASR@{settings.queries}" + ("" if row["way"] == "adaptive" else f" ({row['way']})")
+            metric = f"ASR@{row['k']}" + ("" if row["way"] == "adaptive" else f" ({row['way']})")
             names = ("value", "low", "high", "n", "n_unscored", "bound_low", "bound_high", "judge", "method")
             labels = {"model": row["model"], "arm": row["arm"], "category": row.get("category", "all"), "topic": topic}
             found.append(Estimate(**labels, metric=metric, **{name: row[name] for name in names}))
     write_summary(folder / "summary.json", found)
-    return table, metrics.estimate_table(found)
+    return every, table, metrics.estimate_table(found)
 
 
 def _counts(table: pd.DataFrame) -> dict[str, Any]:
@@ -348,7 +367,7 @@ def _counts(table: pd.DataFrame) -> dict[str, Any]:
     causes = open_["cause"].fillna("an answer without a score").value_counts().sort_index()
     return {
         "planned": len(table),
-        "reached": int((table["queries"] > 0).sum()),
+        "reached": int((table["answers"] > 0).sum()),
         "success": int((table["outcome"] == "success").sum()),
         "failure": int((table["outcome"] == "failure").sum()),
         "unscored": {str(cause): int(count) for cause, count in causes.items()},

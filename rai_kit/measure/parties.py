@@ -175,7 +175,8 @@ class Parties:
 
     def calls(self) -> dict[str, dict[str, int]]:
         """Calls made, calls replayed from the journal, and tokens, by role."""
-        totals = {role: dict.fromkeys(("made", "replayed", "prompt_tokens", "completion_tokens"), 0) for role in _ROLES.values()}
+        roles = [role for role in _ROLES.values() if role != "attacker" or self.attacker is not None]
+        totals = {role: dict.fromkeys(("made", "replayed", "prompt_tokens", "completion_tokens"), 0) for role in roles}
         for model in self.models():
             for name, value in model.calls.items():
                 totals[_ROLES[model.role]][name] += value
@@ -194,6 +195,8 @@ def check(addresses: Sequence[str], judge: str, self_judging: bool, **positive: 
     for name, value in positive.items():
         if value < 1:
             raise InputError(f"{name} is {value:g}; it must be at least 1.")
+        if name != "timeout" and value != int(value):
+            raise InputError(f"{name} is {value:g}; it must be a whole number.")
     own = [name for name in judge_names(judge) if name in addresses]
     if own and not self_judging:
         raise InputError(

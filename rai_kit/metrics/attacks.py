@@ -139,7 +139,7 @@ def adversary(table: pd.DataFrame, by: Sequence[str] = ("strategy",)) -> pd.Data
         refusals = int(rows["attacker_refusals"].sum())
         found.append(
             dict(zip(by, key, strict=True))
-            | {"planned": len(rows), "reached": int((rows["queries"] > 0).sum()), "scored": len(rows) - len(unscored)}
+            | {"planned": len(rows), "reached": int((rows["answers"] > 0).sum()), "scored": len(rows) - len(unscored)}
             | {"successes": int((rows["outcome"] == "success").sum()), "unscored": len(unscored)}
             | {"causes": "; ".join(f"{cause}: {count}" for cause, count in causes.items())}
             | {"attacker_calls": calls, "attacker_refusals": refusals, "attacker_refused": refusals / calls if calls else _NAN}
