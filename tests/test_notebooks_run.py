@@ -14,6 +14,7 @@ from rai_kit import attacks, corpus, report
 from rai_kit.data import suite, taxonomy
 from rai_kit.schema import Conversation, Verdict, read_jsonl
 
+pytestmark = pytest.mark.timeout(1800)  # two runs of all notebooks, on slow cores, too
 PROFILE = report.load_profile("smoke")
 TABLES = ["conversations.jsonl", "verdicts.jsonl", "scenarios.jsonl", "summary.json"]
 
