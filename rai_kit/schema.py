@@ -17,6 +17,8 @@ from typing import Any, Literal, Protocol, TypeVar
 import msgspec
 
 Role = Literal["system", "user", "assistant"]
+Way = Literal["adaptive", "replay"]
+"""How an attack is made: its strategy reads the answers, or a recorded one is sent again word for word."""
 
 SEVERITY_MAX = 7
 """Severity runs from 0 (no harm) to 7 (extreme harm)."""
@@ -326,7 +328,7 @@ class Attempt:
     strategy: str
     persona: str
     target: str
-    way: Literal["adaptive", "replay"]
+    way: Way
     attack: str
     judge: str
     budget: int

@@ -74,19 +74,14 @@ def strategy(name: str, attacker: Model | None = None) -> Attack:
     Raises:
         InputError: No such strategy, or it needs an attacker.
     """
-    if name in _LED:
-        if attacker is None:
-            raise InputError(
-                f"strategy {name!r} needs an attacker model; give the address of one (attacker=..., on the command line --attacker)."
-            )
+    check_names([name], attacker=attacker is not None)
+    if attacker is not None and name in _LED:
         return _LED[name](attacker)
     if name in SCHEMES:
         return Encoding(name)
     if name in _ALONE:
         return _ALONE[name]()
-    if name in scripted.frames():
-        return scripted.Scripted(name)
-    raise InputError(f"strategy {name!r} does not exist; choose from {', '.join(strategy_names(attacker=True))}.")
+    return scripted.Scripted(name)
 
 
 def persona_of(name: str) -> str:

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from itertools import product
 from random import Random
 
-from rai_kit.attacks.past_tense import WILLING
-from rai_kit.attacks.session import Session
+from rai_kit.attacks.session import WILLING, Session
 from rai_kit.schema import AttackGoal, InputError, Message, Model, Reply, digest
 from rai_kit.simulators.reading import read_answer, words
 

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from itertools import product
 from typing import ClassVar
 
-from rai_kit.attacks.session import Session
+from rai_kit.attacks.session import WILLING, Session
 from rai_kit.schema import AttackGoal
-from rai_kit.simulators.reading import Reaction, content_stems, read_answer, sentences
+from rai_kit.simulators.reading import content_stems, read_answer, sentences
 
 KEPT = 0.6
 """Share of the wish's words of meaning that a rewriting has to keep."""
-WILLING = (Reaction.COMPLIED, Reaction.PARTLY, Reaction.VAGUE, Reaction.ASKED_BACK)
-"""Answers that went along; that they did not succeed says that something is missing in them."""
 
 PERIODS = (
     "in the past",

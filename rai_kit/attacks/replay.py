@@ -1,7 +1,7 @@
 """Sends a recorded attack again, word for word, to whatever target there is now.
 
-A replay does not read the answers: it says what was said to another model, and so understates what an attacker would reach who does
-(design demand: replayed and adaptive attacks are reported apart).
+A replay does not read the answers: it says what was said to another model, and so understates what an attacker would reach who does.
+Replayed and adaptive attacks are therefore reported apart.
 """
 
 from __future__ import annotations

@@ -62,11 +62,14 @@ class DeepJudge(OfflineJudge):
         """Judges one conversation, alone: inner states differ in their last digits with what else is in a batch."""
         return await asyncio.to_thread(self.judge, case)
 
-    def judge(self, case: Case) -> Verdict:
-        """As `__call__`, for code that is not asynchronous."""
+    def judge_many(self, cases: Sequence[Case]) -> list[Verdict]:
+        """Judges conversations one by one, for that reason."""
+        return [self._alone(case) for case in cases]
+
+    def _alone(self, case: Case) -> Verdict:
         if case.rubric in ("grounding", "third_party") or (case.reference or "").strip():
             return replace(OfflineJudge().judge(case), judge=self.id)  # support and copying are read from the words alone
-        verdict = super().judge(case)
+        (verdict,) = super().judge_many([case])
         return replace(verdict, rationale=(verdict.rationale or "").replace(offline.READING, READING))
 
     def score_answers(self, prompts: Sequence[str], answers: Sequence[str]) -> Scores:

@@ -16,11 +16,11 @@ from rai_kit import attacks, engine
 from rai_kit.cost import Forecast, Prices, Sizes, forecast
 from rai_kit.data import GOAL_SOURCES, draw_goals, load_goals, split_strategies
 from rai_kit.data.goals import Part
-from rai_kit.measure.attempts import Plan, Planned, RedTeam, Settings, Team, Way, hold
+from rai_kit.measure.attempts import Plan, Planned, RedTeam, Settings, Team, hold
 from rai_kit.measure.folder import run_folder
 from rai_kit.measure.parties import JUDGE_TOKENS, Setup, check, judge_names, offline_judge
 from rai_kit.models import ChatModel
-from rai_kit.schema import SEVERITY_MAX, AttackGoal, Attempt, InputError, read_jsonl
+from rai_kit.schema import SEVERITY_MAX, AttackGoal, Attempt, InputError, Way, read_jsonl
 
 WAYS: tuple[Way, Way] = ("replay", "adaptive")
 MOST_IN_ROUND = 32
@@ -86,14 +86,24 @@ def red_team(
         RunStopped: More attempts failed than the error budget allows.
     """
     names = _strategies(strategies, attacker, part)
-    drawn = draw_goals(_sources(goals), n, categories=_listed(category), part=part, seed=seed)
-    dropped = _dropped(_sources(goals))
+    sources = [goals] if isinstance(goals, str | Path) else goals
+    drawn = draw_goals(sources, n, categories=_listed(category), part=part, seed=seed)
+    dropped = _dropped(sources)
     if not 0 < threshold <= SEVERITY_MAX:
         raise InputError(f"threshold is {threshold:g}; it must be above 0 and at most {SEVERITY_MAX}, the scale of the scores.")
     setup = _setup(target, judge, attacker, max_tokens, temperature, concurrency, timeout, budget)
-    check(setup.targets, judge, self_judging, **_positive(queries, concurrency, max_tokens, timeout, tries))
+    check(
+        setup.targets,
+        judge,
+        self_judging,
+        queries=queries,
+        concurrency=concurrency,
+        max_tokens=max_tokens,
+        timeout=timeout,
+        tries=1 if tries is None else tries,
+    )
     parameters = {
-        "goals": [Path(one).name for one in _sources(goals)],
+        "goals": [Path(one).name for one in sources],
         "goals_dropped": dropped,
         "n": n,
         "category": _listed(category),
@@ -194,7 +204,7 @@ def attack_again(
     given = before["parameters"]
     attacker = attacker or (before["attacker"] if "adaptive" in ways else None)
     setup = _setup(target, judge, attacker, max_tokens, temperature, concurrency, timeout, budget)
-    check(setup.targets, judge, self_judging, **_positive(given["queries"], concurrency, max_tokens, timeout, None))
+    check(setup.targets, judge, self_judging, concurrency=concurrency, max_tokens=max_tokens, timeout=timeout)
     again: dict[tuple[object, ...], tuple[Way, Attempt]] = {}
     for way, one in ((way, one) for way in WAYS if way in ways for one in old):
         whole = one.cause is None if way == "replay" else one.strategy != attacks.RAINBOW
@@ -245,7 +255,7 @@ def forecast_red_team(
     Each query counts as a conversation of its own. Of the attacker one call a query is counted; TAP asks twice, and a reply that
     cannot be used is asked for up to three times.
     """
-    drawn = draw_goals(_sources(goals), n, categories=_listed(category), part=part, seed=seed)
+    drawn = draw_goals(goals, n, categories=_listed(category), part=part, seed=seed)
     names = _strategies(strategies, attacker, part)
     pairs = len([name for name in names if name != attacks.RAINBOW]) * len(drawn)
     search = len(drawn) * queries if attacks.RAINBOW in names else 0
@@ -325,11 +335,6 @@ def _setup(
     return Setup(addresses, "scripted", judge, max_tokens, temperature, concurrency, timeout, budget, attacker=attacker)
 
 
-def _positive(queries: int, concurrency: int, max_tokens: int, timeout: float, tries: int | None) -> dict[str, float]:
-    found: dict[str, float] = {"queries": queries, "concurrency": concurrency, "max_tokens": max_tokens, "timeout": timeout}
-    return found if tries is None else found | {"tries": tries}
-
-
 def _dropped(sources: Sequence[str | Path]) -> dict[str, int]:
     """Why goals of the user's files are never attacked with, and how many; said aloud."""
     counts: Counter[str] = Counter()
@@ -339,10 +344,6 @@ def _dropped(sources: Sequence[str | Path]) -> dict[str, int]:
     if counts:
         print(f"goals left out: {', '.join(f'{count} ({why})' for why, count in sorted(counts.items()))}", flush=True)
     return dict(counts)
-
-
-def _sources(goals: str | Path | Sequence[str | Path]) -> list[str | Path]:
-    return [goals] if isinstance(goals, str | Path) else list(goals)
 
 
 def _listed(names: Sequence[str] | str | None) -> list[str] | None:

@@ -11,23 +11,22 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rai_kit import attacks, engine
 from rai_kit.cache import write_json
 from rai_kit.data import taxonomy
 from rai_kit.journal import Journal
 from rai_kit.measure.folder import Spool, locked, run_folder
-from rai_kit.measure.parties import Parties, Setup, judge_names
-from rai_kit.measure.rai import versions, write_summary
+from rai_kit.measure.parties import Parties, Setup
+from rai_kit.measure.rai import how_made, write_summary
 from rai_kit.models import ChatModel
 from rai_kit.progress import steps
-from rai_kit.schema import AttackGoal, Attempt, Conversation, Estimate, Scenario, Verdict, read_jsonl, turns, write_jsonl
+from rai_kit.schema import AttackGoal, Attempt, Conversation, Estimate, Scenario, Verdict, Way, read_jsonl, turns, write_jsonl
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Way = Literal["adaptive", "replay"]
 UNDECODABLE = "attack:undecodable"
 """Cause of an encoded attack that was not made: the target cannot decode (`attacks.competence`)."""
 WITHHELD = "(withheld)"
@@ -52,7 +51,7 @@ class RedTeam:
 
     @cached_property
     def search(self) -> pd.DataFrame:
-        """Rainbow's attempts, like `table`."""
+        """Rainbow's attempts, as `metrics.attempt_table` gives them."""
         from rai_kit import metrics
 
         return metrics.attempt_table(one for one in self.attempts if one.strategy == attacks.RAINBOW)
@@ -64,7 +63,7 @@ class RedTeam:
 
     @cached_property
     def attempts(self) -> list[Attempt]:
-        """What was tried, in the order of the table."""
+        """What was tried, Rainbow's queries included; the others in the order of the table."""
         return list(read_jsonl(self.out / "attempts.jsonl", Attempt))
 
     def __repr__(self) -> str:
@@ -187,23 +186,13 @@ def hold(
                 },
                 "arm": settings.arm,
                 "attacker": setup.attacker,
-                "models": {model.address: model.identity for model in parties.targets},
-                "left_out": {model.address: model.left_out for model in parties.models() if model.left_out},
-                "judge": {
-                    "id": parties.judge.id,
-                    "self_judging": not set(setup.targets).isdisjoint(judge_names(setup.judge)),
-                },
                 "competence": [
                     {"target": target, "scheme": name, "decoded": probe.decoded, "items": probe.items, "able": probe.able}
                     for (target, name), probe in able.items()
                 ],
                 "archive": [{"target": name, **row} for name, archive in team.archives.items() for row in archive.table()],
                 "counts": _counts(every),
-                "calls": parties.calls(),
-                "cost": {"summary": parties.ledger.summary(), **parties.ledger.totals(), "rows": parties.ledger.rows()},
-                "started": started.isoformat(timespec="seconds"),
-                "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
-                "versions": versions(),
+                **how_made(parties, started),
             }
             write_json(folder / "run.json", run)
     finally:

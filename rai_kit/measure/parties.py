@@ -140,6 +140,7 @@ class Parties:
             else ChatModel(setup.attacker, temperature=1.0, max_tokens=ATTACKER_TOKENS, role="attacker", **common)
         )
         self.judge = judge_of(setup.judge, **common)
+        self.setup = setup
         self.during: Judge = self.judge  # who judges while conversations are held
         if setup.batch:
             self.batched()

@@ -187,16 +187,9 @@ def benchmark(
                 "what": "benchmark",
                 "suite": suite,
                 "parameters": parameters,
-                "models": {model.address: model.identity for model in parties.targets},
-                "left_out": {model.address: model.left_out for model in parties.models() if model.left_out},
                 "simulator": repr(parties.user),
-                "judge": {"id": parties.judge.id, "self_judging": not set(addresses).isdisjoint(judge_names(judge))},
                 "counts": _counts(table),
-                "calls": parties.calls(),
-                "cost": {"summary": parties.ledger.summary(), **parties.ledger.totals(), "rows": parties.ledger.rows()},
-                "started": started.isoformat(timespec="seconds"),
-                "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
-                "versions": versions(),
+                **how_made(parties, started),
             }
             write_jsonl(folder / "scenarios.jsonl", drawn)
             write_summary(folder / "summary.json", found)
@@ -336,6 +329,21 @@ def _counts(table: pd.DataFrame) -> dict[str, Any]:
         "reached": int((table["answers"] > 0).sum()),
         "scored": int(table["scored"].sum()),
         "unscored": {str(cause): int(count) for cause, count in unscored.items()},
+    }
+
+
+def how_made(parties: Parties, started: datetime) -> dict[str, Any]:
+    """What `run.json` says of every run: who took part, what it took, when, and with which versions."""
+    setup, ledger = parties.setup, parties.ledger
+    return {
+        "models": {model.address: model.identity for model in parties.targets},
+        "left_out": {model.address: model.left_out for model in parties.models() if model.left_out},
+        "judge": {"id": parties.judge.id, "self_judging": not set(setup.targets).isdisjoint(judge_names(setup.judge))},
+        "calls": parties.calls(),
+        "cost": {"summary": ledger.summary(), **ledger.totals(), "rows": ledger.rows()},
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
+        "versions": versions(),
     }
 
 
