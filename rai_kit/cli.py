@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,27 +46,41 @@ def run(notebooks: tuple[str, ...], profile: str, parameters: tuple[str, ...], o
     click.echo(f"report: {path}")
 
 
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that asks targets and has their answers judged into a run folder."""
+    options = (
+        click.option(
+            "--judge", default="offline", metavar="J", help="Who judges: offline, offline-deep, a model, or a panel A,B,C."
+        ),
+        click.option("--seed", default=0, help="Of everything random."),
+        click.option("--max-tokens", default=96, help="Most new tokens of a target's reply."),
+        click.option("--temperature", default=0.7, help="Of the target."),
+        click.option("--self-judging", is_flag=True, help="Allow a judge that is one of the targets."),
+        click.option(
+            "--budget", default=None, metavar="AMOUNT", help="What the folder's runs may use in all: '5 USD', '200k tokens'."
+        ),
+        click.option("--timeout", default=180.0, metavar="SECONDS", help="Longest try of one call."),
+        click.option("--out", required=True, metavar="DIR", help="Run folder; the same folder again resumes."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @cli.command()
 @click.option("--target", "targets", multiple=True, required=True, metavar="MODEL", help="Model under test; may be repeated.")
 @click.option("--simulator", default="scripted", metavar="S", help="Who plays the user: scripted, or a model.")
-@click.option("--judge", default="offline", metavar="J", help="Who judges: offline, offline-deep, a model, or a panel A,B,C.")
 @click.option("--suite", default="rai5", help="Set of categories.")
 @click.option("--category", "categories", multiple=True, metavar="C", help="Only this category; may be repeated.")
 @click.option("--scenarios", default=None, metavar="FILE", help="Scenarios of one's own (JSONL) instead of drawn ones.")
 @click.option("-n", "n", default=20, help="Scenarios a category.")
 @click.option("--turns", default=3, help="Answers of the target in a conversation.")
-@click.option("--seed", default=0, help="Of everything random.")
 @click.option("--concurrency", default=32, help="Most conversations in flight.")
-@click.option("--max-tokens", default=96, help="Most new tokens of a target's reply.")
-@click.option("--temperature", default=0.7, help="Of the target.")
-@click.option("--self-judging", is_flag=True, help="Allow a judge that is one of the targets.")
-@click.option("--budget", default=None, metavar="AMOUNT", help="What the folder's runs may use in all: '5 USD', '200k tokens'.")
 @click.option("--dry-run", is_flag=True, help="Say what the run would take, and end.")
-@click.option("--timeout", default=180.0, metavar="SECONDS", help="Longest try of one call.")
 @click.option("--error-budget", default=0.1, metavar="SHARE", help="Share of conversations that may fail technically (0-1).")
 @click.option("--batch", is_flag=True, help="Judge through the endpoint's Batch API: cheaper, within a day.")
 @click.option("--workers", default=1, help="Processes that share the work; each makes up to --concurrency calls at a time.")
-@click.option("--out", required=True, metavar="DIR", help="Run folder; the same folder again resumes.")
+@run_options
 def benchmark(targets: tuple[str, ...], categories: tuple[str, ...], dry_run: bool, workers: int, **settings: Any) -> None:
     """The RAI benchmark: simulated conversations, judged; rates with intervals."""
     from rai_kit import measure
@@ -112,17 +126,10 @@ def _say_budget(budget: str | None, unscored: Iterable[str]) -> None:
 @click.option("--tries", default=None, type=int, metavar="N", help="Attempts in all, given out by a bandit. [default: every one]")
 @click.option("--again", default=None, metavar="DIR", help="Make this red team's attempts again, instead of new ones.")
 @click.option("--way", "ways", multiple=True, type=click.Choice(["replay", "adaptive"]), help="How --again. [default: both]")
-@click.option("--judge", default="offline", metavar="J", help="Who judges: offline, offline-deep, a model, or a panel A,B,C.")
-@click.option("--seed", default=0, help="Of everything random.")
 @click.option("--concurrency", default=32, help="Most attempts in flight.")
-@click.option("--max-tokens", default=96, help="Most new tokens of a target's reply.")
-@click.option("--temperature", default=0.7, help="Of the target.")
-@click.option("--self-judging", is_flag=True, help="Allow a judge that is one of the targets.")
-@click.option("--budget", default=None, metavar="AMOUNT", help="What the folder's runs may use in all: '5 USD', '200k tokens'.")
 @click.option("--dry-run", is_flag=True, help="Say about what the run would take, and end.")
-@click.option("--timeout", default=180.0, metavar="SECONDS", help="Longest try of one call.")
 @click.option("--error-budget", default=0.1, metavar="SHARE", help="Share of attempts that may fail technically (0-1).")
-@click.option("--out", required=True, metavar="DIR", help="Run folder; the same folder again resumes.")
+@run_options
 def red_team(targets: tuple[str, ...], again: str | None, ways: tuple[Any, ...], dry_run: bool, **settings: Any) -> None:
     """Attacks: strategies try goals on a model; success rates with intervals."""
     from rai_kit import measure, metrics
