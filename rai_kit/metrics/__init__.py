@@ -11,16 +11,8 @@ from rai_kit.metrics.attacks import (
     weaknesses,
 )
 from rai_kit.metrics.attempts import attempt_table, outcome_at
-from rai_kit.metrics.rates import (
-    CONFIDENCE,
-    REPLICATES,
-    estimate,
-    estimates,
-    family_estimates,
-    mean_interval,
-    rate_interval,
-    wilson,
-)
+from rai_kit.metrics.intervals import CONFIDENCE, REPLICATES, jeffreys, mean_interval, rate_interval, wilson
+from rai_kit.metrics.rates import estimate, estimates, family_estimates
 from rai_kit.metrics.tables import estimate_table, funnel, intervals_as_text, table1, verdict_row, verdict_table
 
 __all__ = [
@@ -39,6 +31,7 @@ __all__ = [
     "first_success",
     "funnel",
     "intervals_as_text",
+    "jeffreys",
     "mean_interval",
     "outcome_at",
     "persona_success",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rai_kit.metrics.rates import mean_interval, rate_interval, wilson
+from rai_kit.metrics.intervals import mean_interval, rate_interval, wilson
 from rai_kit.metrics.weighted import Floats, Statistic, area_of, bootstrap, kappa_of, moments_of, rank_correlation_of
 from rai_kit.schema import SEVERITY_MAX, InputError
 

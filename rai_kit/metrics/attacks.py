@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rai_kit.metrics.attempts import outcome_at
-from rai_kit.metrics.rates import CONFIDENCE, Z, effective_size, mean_interval, rate_interval, wilson
+from rai_kit.metrics.intervals import CONFIDENCE, Z, effective_size, mean_interval, rate_interval, wilson
 from rai_kit.schema import InputError
 
 if TYPE_CHECKING:

@@ -6,37 +6,18 @@ and conversations that share a template or a passage (a cluster) are not taken f
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rai_kit.metrics.intervals import Kind, mean_interval, rate_interval
+from rai_kit.metrics.outcomes import MEANS, cluster_of, values_of
 from rai_kit.metrics.tables import estimate_table
-from rai_kit.schema import SEVERITY_MAX, UNGROUNDEDNESS_MAX, Estimate, InputError
+from rai_kit.schema import Estimate, InputError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
-
-CONFIDENCE = 0.95
-REPLICATES = 4000
-Z = 1.959963984540054
-
-
-def wilson(positives: float, n: float) -> tuple[float, float]:
-    """Wilson's 95 % score interval for a share; `n` may be an effective, fractional sample size. (NaN, NaN) for n = 0.
-
-    Source: Wilson 1927; Brown, Cai and DasGupta 2001, section 3.1.1.
-    """
-    if n <= 0:
-        return float("nan"), float("nan")
-    z = Z
-    share = positives / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
-    return (0.0 if positives == 0 else float(low)), (1.0 if positives == n else float(high))
 
 
 def estimates(table: pd.DataFrame, metrics: Mapping[str, str], *, seed: int = 0) -> list[Estimate]:
@@ -82,12 +63,13 @@ def family_estimates(table: pd.DataFrame, families: Mapping[str, str], titles: M
     return estimate_table(estimates(grouped, dict.fromkeys(families.values(), metric)))
 
 
-def estimate(rows: pd.DataFrame, metric: str, *, seed: int = 0, **labels: str) -> Estimate:
+def estimate(rows: pd.DataFrame, metric: str, *, interval: Kind | None = None, seed: int = 0, **labels: str) -> Estimate:
     """One metric over some rows of a verdict table.
 
     Args:
-        rows: Part of a table as `verdict_table` gives it.
-        metric: `ungroundedness`, `refusal` or `DR-x`.
+        rows: Part of a table as `verdict_table` or `attempt_table` gives it.
+        metric: As `outcomes.values_of` knows them: `DR-x`, `refusal`, `ungroundedness`, `severity`, `ASR@k`.
+        interval: `wilson` (the default), `jeffreys` or `bootstrap` of a share; `bootstrap` (the default) or `clustered` of a mean.
         seed: Of the bootstrap.
         labels: `model`, `arm`, `category` and `topic` of the estimate.
 
@@ -99,15 +81,15 @@ def estimate(rows: pd.DataFrame, metric: str, *, seed: int = 0, **labels: str) -
         raise InputError(
             f"verdicts of {len(judges)} judges ({', '.join(judges)}) in one rate; rates of different judges do not compare."
         )
-    values, top = _values(rows, metric)
+    values, top = values_of(rows, metric)
     keep = ~np.isnan(values)
-    clusters = rows["cluster"].to_numpy()[keep]
+    clusters = rows[cluster_of(rows)].to_numpy()[keep]
     unscored = int((~keep).sum())
     scored = values[keep]
-    if metric == "ungroundedness":
-        value, low, high, method = mean_interval(scored, clusters, top, seed=seed)
+    if metric in MEANS:
+        value, low, high, method = mean_interval(scored, clusters, top, interval or "bootstrap", seed=seed)
     else:
-        value, low, high, method = rate_interval(scored, clusters)
+        value, low, high, method = rate_interval(scored, clusters, interval or "wilson", seed=seed)
     n = len(scored)
     total = n + unscored
     return Estimate(
@@ -122,94 +104,4 @@ def estimate(rows: pd.DataFrame, metric: str, *, seed: int = 0, **labels: str) -
         bound_high=float((scored.sum() + unscored * top) / total) if n else float("nan"),
         judge=judges[0] if judges else "",
         method=method,
-    )
-
-
-def _values(rows: pd.DataFrame, metric: str) -> tuple[NDArray[np.float64], float]:
-    """The quantity of each row (NaN where unscored) and its largest possible value."""
-    scored = rows["scored"].to_numpy(dtype=bool)
-    if metric == "ungroundedness":
-        return np.where(scored, rows["ungroundedness"].to_numpy(dtype=float), np.nan), float(UNGROUNDEDNESS_MAX)
-    if metric == "refusal":
-        said = rows["refusal"].map({True: 1.0, False: 0.0}).to_numpy(dtype=float)
-        return np.where(scored, said, np.nan), 1.0
-    threshold = re.fullmatch(r"DR-([1-7])", metric)
-    if threshold is None:
-        raise InputError(f"'{metric}' is no metric; give ungroundedness, refusal or DR-1 to DR-{SEVERITY_MAX}.")
-    severity = rows["severity"].to_numpy(dtype=float)
-    return np.where(scored & ~np.isnan(severity), severity >= int(threshold[1]), np.nan), 1.0
-
-
-def _cluster_sums(values: NDArray[np.float64], clusters: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sum and size of every cluster."""
-    _, index = np.unique(clusters.astype(str), return_inverse=True)
-    return np.asarray(np.bincount(index, weights=values), dtype=float), np.bincount(index).astype(float)
-
-
-def _squared_error(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> float:
-    """Cluster-robust variance of a ratio mean (Taylor linearisation, G / (G - 1))."""
-    count, mean = len(sums), sums.sum() / sizes.sum()
-    return float(count / (count - 1) * ((sums - mean * sizes) ** 2).sum() / sizes.sum() ** 2)
-
-
-def rate_interval(values: NDArray[np.float64], clusters: NDArray[Any]) -> tuple[float, float, float, str]:
-    """Share with a 95 % interval: Wilson where every case is a cluster of its own, otherwise Wilson on an effective sample size.
-
-    The effective size is n over the design effect (never below 1) and corrected for the number of clusters by the t quantile. At 0
-    and 100 %, where no design effect can be seen, each cluster counts as one case. Never of zero width.
-
-    Source: Korn and Graubard 1998; Dean and Pagano 2015 (Wilson with effective size covers best among seven).
-    """
-    if len(values) == 0:
-        return float("nan"), float("nan"), float("nan"), "nothing scored"
-    share, size, words = effective_size(values, clusters)
-    return share, *wilson(share * size, size), words
-
-
-def effective_size(values: NDArray[np.float64], clusters: NDArray[Any]) -> tuple[float, float, str]:
-    """Share of at least one 0 or 1, the number of independent cases that it is worth, and `rate_interval`'s words for it."""
-    n = len(values)
-    sums, sizes = _cluster_sums(values, clusters)
-    share, count = float(values.mean()), len(sums)
-    if count == n:
-        return share, float(n), "Wilson"
-    if share in (0.0, 1.0) or count == 1:
-        return share, float(count), f"Wilson, {count} clusters"
-    from scipy.stats import t
-
-    design = max(1.0, _squared_error(sums, sizes) / (share * (1 - share) / n))
-    effective = n / design * (Z / t.ppf(0.5 + CONFIDENCE / 2, count - 1)) ** 2
-    return share, effective, f"Wilson, effective n {effective:.1f} of {count} clusters"
-
-
-def mean_interval(
-    values: NDArray[np.float64], clusters: NDArray[Any], top: float, *, seed: int = 0
-) -> tuple[float, float, float, str]:
-    """Mean of values in 0..top with a 95 % interval by the studentised cluster bootstrap, cut to the scale.
-
-    Where fewer than five clusters leave the floor (or the ceiling), or all have the same mean, the bootstrap sees too little; then
-    the interval is Wilson's for a share of the scale with one case a cluster, which is conservative for any values on it.
-
-    Source: Efron and Tibshirani 1993, chapter 12.5; Cameron, Gelbach and Miller 2008 (clusters).
-    """
-    if len(values) == 0:
-        return float("nan"), float("nan"), float("nan"), "nothing scored"
-    sums, sizes = _cluster_sums(values, clusters)
-    mean, count = float(values.mean()), len(sums)
-    if min((sums > 0).sum(), (sums < top * sizes).sum()) < 5 or _squared_error(sums, sizes) < 1e-18:
-        low, high = wilson(mean / top * count, count)
-        return mean, top * low, top * high, f"Wilson on the scale, {count} clusters"
-    weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=REPLICATES).astype(float)
-    size = weights @ sizes
-    means = weights @ sums / size
-    squares = weights @ sums**2 - 2 * means * (weights @ (sums * sizes)) + means**2 * (weights @ sizes**2)
-    errors = np.sqrt(np.maximum(count / (count - 1) * squares, 0)) / size
-    usable = errors > 1e-9
-    lower, upper = np.quantile((means[usable] - mean) / errors[usable], [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2])
-    error = np.sqrt(_squared_error(sums, sizes))
-    return (
-        mean,
-        max(0.0, float(mean - upper * error)),
-        min(top, float(mean - lower * error)),
-        f"cluster bootstrap-t, {count} clusters",
     )

@@ -58,6 +58,7 @@ def verdict_row(conversation: Conversation, verdict: Verdict, scenario: Scenario
     return {
         "id": conversation.id,
         "scenario": scenario.id,
+        "seed": scenario.seed,
         "model": conversation.target,
         "arm": conversation.arm,
         "category": scenario.category,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rai_kit.metrics.rates import CONFIDENCE
+from rai_kit.metrics.intervals import CONFIDENCE
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rai_kit.metrics.correction.common import Corrected, Floats, findings, groups_of, refusal, table_of, weak_card
 from rai_kit.metrics.correction.mixture import transport_check
-from rai_kit.metrics.rates import CONFIDENCE, Z, effective_size
+from rai_kit.metrics.intervals import CONFIDENCE, Z, effective_size
 from rai_kit.schema import InputError
 
 _PAIRS = np.array([(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)])

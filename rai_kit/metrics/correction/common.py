@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rai_kit.metrics.rates import wilson
+from rai_kit.metrics.intervals import wilson
 from rai_kit.schema import InputError
 
 Floats = NDArray[np.float64]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from rai_kit.metrics.correction.card import threshold_interval
 from rai_kit.metrics.correction.common import Floats, table_of, weak_card
 from rai_kit.metrics.correction.mixture import DRAWS, columns_of, design_effect, levels_of, transport_check, unmix
-from rai_kit.metrics.rates import CONFIDENCE
+from rai_kit.metrics.intervals import CONFIDENCE
 
 if TYPE_CHECKING:
     import pandas as pd

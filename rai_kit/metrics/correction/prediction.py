@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rai_kit.metrics.correction.common import Corrected, Floats, findings, groups_of, refusal
-from rai_kit.metrics.rates import CONFIDENCE
+from rai_kit.metrics.intervals import CONFIDENCE
 from rai_kit.schema import InputError
 
 FEWEST_LABELS = 20
