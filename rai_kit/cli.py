@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from rai_kit import __version__
+from rai_kit.cache import write_whole
 from rai_kit.schema import InputError, RunStopped
 
 
@@ -75,6 +76,9 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--scenarios", default=None, metavar="FILE", help="Scenarios of one's own (JSONL) instead of drawn ones.")
 @click.option("-n", "n", default=20, help="Scenarios a category.")
 @click.option("--turns", default=3, help="Answers of the target in a conversation.")
+@click.option("--system", default=None, metavar="TEXT", help="System message that every conversation opens with.")
+@click.option("--resample", default=0, metavar="K", help="The same conversations with other seeds: 1, 2, ...")
+@click.option("--until", default=None, metavar="RULE", help="Ask no further when '0.05' (half width) or '<= 0.15' is reached.")
 @click.option("--concurrency", default=32, help="Most conversations in flight.")
 @click.option("--dry-run", is_flag=True, help="Say what the run would take, and end.")
 @click.option("--error-budget", default=0.1, metavar="SHARE", help="Share of conversations that may fail technically (0-1).")
@@ -197,6 +201,63 @@ def _pool(workers: int) -> Iterator[Any]:
             for child in active_children():
                 child.terminate()
             raise
+
+
+@cli.command()
+@click.argument("folders", nargs=-1, required=True, metavar="BEFORE AFTER...")
+@click.option(
+    "--by", type=click.Choice(["category", "family"]), default=None, help="What is compared. [default: by size of suite]"
+)
+@click.option("--common", is_flag=True, help="Compare what the runs share where they did not do all the same.")
+@click.option("--across-judges", is_flag=True, help="Compare although different judges judged.")
+@click.option("--margin", default=None, type=float, metavar="SHARE", help="Largest difference that does not matter (0-1).")
+@click.option(
+    "--gate", default=None, metavar="RULE", help="Such as 'jailbreak.DR-1 <= 0.15 and harm.diff.high <= 0.02'; exit code 1."
+)
+@click.option("--junit", default=None, metavar="FILE", help="The gate's outcome as JUnit XML.")
+@click.option("--out", default=None, metavar="DIR", help="Tables (CSV, Markdown, LaTeX) and figures.")
+@click.option("--seed", default=0, help="Of bootstraps and permutations.")
+def compare(
+    folders: tuple[str, ...], margin: float | None, gate: str | None, junit: str | None, out: str | None, **settings: Any
+) -> None:
+    """Compares runs pair by pair: are they different, where, and could they have told? The first is the baseline."""
+    from rai_kit import gates, measure
+
+    if junit is not None and gate is None:
+        raise InputError("--junit writes down what a gate found; give a rule with --gate.")
+    if gate is not None:
+        gates.parse(gate)  # a rule that cannot be read had better be known before the runs are
+    found = measure.compare(*(Path(folder).resolve() for folder in folders), margin=margin, **settings)
+    shown = found.shown()
+    for (before, after), rows in shown.groupby(["before", "after"], sort=False):
+        click.echo(f"{before} -> {after}")
+        click.echo(rows.drop(columns=["before", "after"]).to_string(index=False))
+    click.echo(f"judge: {', '.join(sorted(set(found.differences['judge'])))}")
+    if out is not None:
+        click.echo(f"written to {_write(found, Path(out), margin)}")
+    if gate is None:
+        return
+    result = found.gate(gate)
+    if junit is not None:
+        write_whole(Path(junit), lambda partial: partial.write_text(gates.junit(result, gate), encoding="utf-8"))
+    for clause in result.clauses:
+        click.echo(clause.words, err=not (clause.passed or clause.excused))
+    click.echo("gate: passed" if result.passed else "gate: failed", err=not result.passed)
+    if not result.passed:
+        sys.exit(1)
+
+
+def _write(found: Any, folder: Path, margin: float | None) -> Path:
+    """Tables and figures of a comparison."""
+    from rai_kit import plots
+
+    folder.mkdir(parents=True, exist_ok=True)
+    found.save(folder)
+    figures = {"differences": plots.forest(found.differences, found.titles, margin)}
+    figures["before_after"] = plots.before_after(found.differences, found.titles, found.refusals)
+    for name, figure in figures.items():
+        plots.save(figure, folder / f"{name}.png")
+    return folder
 
 
 @cli.command()

@@ -135,6 +135,7 @@ def stream(
     judge: Judge,
     *,
     done: Callable[[int, Conversation, Verdict], None],
+    wanted: Callable[[int], bool] | None = None,
     concurrency: int = 32,
     ledger: Ledger | None = None,
     error_budget: float = ERROR_BUDGET,
@@ -148,6 +149,7 @@ def stream(
         simulator: Who speaks for the user.
         judge: Who judges.
         done: Takes the plan's index, the conversation and its verdict, from the engine's thread, in the order of finishing.
+        wanted: Asked with a plan's index when its turn comes; a conversation that is no longer wanted is not held.
         concurrency: Most conversations in flight.
         ledger: Where calls are charged; with a budget, a conversation that it has no room for makes no new call.
         error_budget: Share of the planned conversations that may fail for technical reasons (no answer, no sense in it).
@@ -159,6 +161,8 @@ def stream(
     errors = _Errors(max(3, error_budget * len(plans)), len(plans))
 
     async def one(index: int) -> None:
+        if wanted is not None and not wanted(index):
+            return
         plan = plans[index]
         with ledger.conversation(plan.scenario.category) if ledger is not None else nullcontext():
             conversation = await simulate(plan, simulator)

@@ -30,6 +30,8 @@ ALLOWED = {
     "cost": {"schema", "data"},
     "engine": {"schema", "cost", "pool"},
     "metrics": {"schema"},
+    "gates": {"schema"},
+    "tables": {"schema", "cache"},
     "plots": {"schema", "cache"},
     "report": {"schema", "html", "cache"},
     "doctor": {"schema", "cache", "embedded"},
@@ -48,8 +50,10 @@ ALLOWED = {
         "labelling",
         "engine",
         "metrics",
+        "gates",
+        "tables",
     },
-    "cli": {"schema", "measure", "metrics", "report", "embedded", "doctor"},
+    "cli": {"schema", "cache", "measure", "metrics", "gates", "plots", "report", "embedded", "doctor"},
     "__main__": {"cli"},
 }
 HEAVY = (

@@ -5,9 +5,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rai_kit.measure.comparing import Comparison, compare
 from rai_kit.measure.correcting import corrected, corrected_difference
 from rai_kit.measure.dialogues import Dialogue, judge_conversations, rubric_of
 from rai_kit.measure.folder import run_folder
+from rai_kit.measure.opening import open_run
 from rai_kit.measure.own_answers import own_answers
 from rai_kit.measure.parties import judge_of, simulator_of
 from rai_kit.measure.rai import Benchmark, benchmark, forecast_benchmark
@@ -20,10 +22,12 @@ if TYPE_CHECKING:
 __all__ = [
     "WAYS",
     "Benchmark",
+    "Comparison",
     "Dialogue",
     "RedTeam",
     "attack_again",
     "benchmark",
+    "compare",
     "corrected",
     "corrected_difference",
     "forecast_benchmark",
@@ -32,6 +36,7 @@ __all__ = [
     "judge_of",
     "judge_quality",
     "known_card",
+    "open_run",
     "own_answers",
     "red_team",
     "rubric_of",

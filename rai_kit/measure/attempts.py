@@ -19,7 +19,7 @@ from rai_kit.data import taxonomy
 from rai_kit.journal import Journal
 from rai_kit.measure.folder import Spool, locked, run_folder
 from rai_kit.measure.parties import Parties, Setup
-from rai_kit.measure.rai import how_made, write_summary
+from rai_kit.measure.record import how_made, write_summary
 from rai_kit.models import ChatModel
 from rai_kit.progress import steps
 from rai_kit.schema import AttackGoal, Attempt, Conversation, Estimate, Scenario, Verdict, Way, read_jsonl, turns, write_jsonl
@@ -172,7 +172,8 @@ def hold(
             team = Team(parties, able)
             _attack(team, *planned(team), settings, folder)
             write_jsonl(folder / "goals.jsonl", goals)
-            every, table, estimates = _summed_up(folder, goals)
+            every, table, found = _summed_up(folder, goals)
+            write_summary(folder / "summary.json", found)
             run = {
                 "what": "red_team",
                 "parameters": {
@@ -197,7 +198,9 @@ def hold(
             write_json(folder / "run.json", run)
     finally:
         store.close()
-    return RedTeam(folder, table, estimates, run)
+    from rai_kit import metrics
+
+    return RedTeam(folder, table, metrics.estimate_table(found), run)
 
 
 def _probe(parties: Parties, names: Sequence[str], seed: int) -> dict[tuple[str, str], attacks.Competence]:
@@ -326,7 +329,15 @@ def _records(attempt: Attempt, goal: AttackGoal) -> tuple[Conversation, Verdict,
     return conversation, verdict, scenario
 
 
-def _summed_up(folder: Path, goals: Sequence[AttackGoal]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def opened(folder: Path, run: dict[str, Any]) -> RedTeam:
+    """What a finished red team found, from its folder."""
+    from rai_kit import metrics
+
+    _, table, found = _summed_up(folder, list(read_jsonl(folder / "goals.jsonl", AttackGoal)))
+    return RedTeam(folder, table, metrics.estimate_table(found), run)
+
+
+def _summed_up(folder: Path, goals: Sequence[AttackGoal]) -> tuple[pd.DataFrame, pd.DataFrame, list[Estimate]]:
     """Every attempt, those that are tries with a budget, and the rates: over all, by strategy, by category and by persona."""
     from rai_kit import metrics
 
@@ -346,8 +357,7 @@ def _summed_up(folder: Path, goals: Sequence[AttackGoal]) -> tuple[pd.DataFrame,
             names = ("value", "low", "high", "n", "n_unscored", "bound_low", "bound_high", "judge", "method")
             labels = {"model": row["model"], "arm": row["arm"], "category": row.get("category", "all"), "topic": topic}
             found.append(Estimate(**labels, metric=metric, **{name: row[name] for name in names}))
-    write_summary(folder / "summary.json", found)
-    return every, table, metrics.estimate_table(found)
+    return every, table, found
 
 
 def _counts(table: pd.DataFrame) -> dict[str, Any]:

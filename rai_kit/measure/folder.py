@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -95,14 +95,15 @@ class Spool:
         self._file.seek(0, os.SEEK_END)
         return record
 
-    def finish(self) -> None:
-        """Puts the records into order. Every index must have come."""
-        if min(self._starts, default=0) < 0:
-            raise ValueError(f"{self._path}: record {self._starts.index(-1)} never came")
+    def finish(self, kept: Sequence[int] | None = None) -> None:
+        """Puts the records into order: all, or those with the kept (ascending) indices. Each of them must have come."""
+        starts = self._starts if kept is None else [self._starts[index] for index in kept]
+        if min(starts, default=0) < 0:
+            raise ValueError(f"{self._path}: record {list(starts).index(-1)} never came")
         self._file.flush()
-        if list(self._starts) != sorted(self._starts):
+        if kept is not None or list(starts) != sorted(starts):
             with self._ordered.open("wb") as file:
-                for start in self._starts:
+                for start in starts:
                     self._file.seek(start)
                     file.write(self._file.readline())
             self._file.close()

@@ -7,41 +7,41 @@ the same folder takes up where it stopped.
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from rai_kit import __version__, engine
+from rai_kit import engine
 from rai_kit.cache import write_json
 from rai_kit.cost import Forecast, Ledger, Prices, Sizes, forecast
 from rai_kit.data import draw_scenarios, load_scenarios
 from rai_kit.data import suite as suite_of
 from rai_kit.journal import Journal
-from rai_kit.measure.folder import Spool, locked, run_folder
+from rai_kit.measure.folder import locked, run_folder
+from rai_kit.measure.holding import counts_of, hold_and_judge
 from rai_kit.measure.parties import (
     JUDGE_TOKENS,
     SIMULATOR_TOKENS,
     Parties,
     Setup,
     check,
-    judge_in_batches,
     judge_names,
     offline_judge,
 )
+from rai_kit.measure.record import how_made, write_summary
 from rai_kit.measure.shards import fill, take_in
-from rai_kit.progress import steps
-from rai_kit.schema import Case, Conversation, Estimate, InputError, Scenario, Verdict, read_jsonl, write_jsonl
+from rai_kit.measure.stopping import Watch, shuffled, widened
+from rai_kit.schema import Conversation, InputError, Scenario, Verdict, digest, read_jsonl, write_jsonl
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from rai_kit.metrics.sequences import Stop
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,9 @@ def benchmark(
     max_tokens: int = 96,
     temperature: float = 0.7,
     scenarios: str | Path | None = None,
+    system: str | None = None,
+    resample: int = 0,
+    until: str | None = None,
     journal: str | Path | None = None,
     self_judging: bool = False,
     budget: str | None = None,
@@ -133,6 +136,11 @@ def benchmark(
         max_tokens: Most new tokens of a target's reply.
         temperature: Of the target.
         scenarios: JSONL file of one's own scenarios instead of drawn ones.
+        system: System message that every conversation opens with, before the scenario's own.
+        resample: 0 for the scenarios' own seeds; 1, 2, ... holds the same conversations anew with other seeds, to see what
+            changes though nothing was changed.
+        until: Ask no further in a category when this is met: a number, such as `0.05` (the rate is known to within that on either
+            side), or a bound, such as `<= 0.15` (it is decided on which side the rate lies). Intervals then allow for the looking.
         journal: Journal to share; by default `out/journal.sqlite`.
         self_judging: Allow a judge that is one of the targets.
         budget: What the run may use up in all, resumed runs included: `5 USD` or `200k tokens`. When it is used up, the conversations
@@ -153,7 +161,10 @@ def benchmark(
     setup = Setup(addresses, simulator, judge, max_tokens, temperature, concurrency, timeout, budget, batch)
     folder = run_folder(out)
     metric_of = {one.id: one.metric for one in suite_of(suite).categories}
-    drawn = _draw(suite, category, n, turns, seed, scenarios)
+    drawn = _arranged(_draw(suite, category, n, turns, seed, scenarios), system, resample)
+    rule = None if until is None else _rule(until, batch, executor)
+    if rule is not None:
+        drawn = shuffled(drawn, seed)
     store = Journal(journal if journal is not None else folder / "journal.sqlite")
     parties = Parties(setup, store)
     parameters = {
@@ -168,6 +179,9 @@ def benchmark(
         "max_tokens": max_tokens,
         "temperature": temperature,
         "scenarios": None if scenarios is None else Path(scenarios).name,
+        "system": system,
+        "resample": resample,
+        "until": until,
         "budget": budget,
         "batch": batch,
     }
@@ -179,16 +193,21 @@ def benchmark(
             take_in(store, shards_in)
             if executor is not None:
                 fill(store, shards_in, setup, drawn, executor, shards=shards, error_budget=error_budget)
-            table = _hold(parties, parties.plans(drawn), folder, concurrency, error_budget)
+            plans = parties.plans(drawn)
+            watch = None if rule is None else Watch(rule, metric_of, plans)
+            table = hold_and_judge(parties, plans, folder, concurrency, error_budget, watch)
             from rai_kit import metrics
 
             found = metrics.estimates(table, metric_of, seed=seed)
+            if watch is not None:
+                found = widened(found, table, metric_of)
             run = {
                 "what": "benchmark",
                 "suite": suite,
                 "parameters": parameters,
                 "simulator": repr(parties.user),
-                "counts": _counts(table),
+                "counts": counts_of(table),
+                **({} if watch is None else {"stopped": watch.summary()}),
                 **how_made(parties, started),
             }
             write_jsonl(folder / "scenarios.jsonl", drawn)
@@ -231,6 +250,33 @@ def _draw(
     return drawn
 
 
+def _arranged(scenarios: Sequence[Scenario], system: str | None, resample: int) -> list[Scenario]:
+    """Scenarios under a system message, and with the seeds of a re-sampling."""
+    if resample < 0:
+        raise InputError(f"resample is {resample}; give 0 for the scenarios' own seeds, or 1, 2, ... for others.")
+    found = list(scenarios)
+    if system is not None:
+        found = [replace(one, system="\n\n".join(filter(None, (system, one.system)))) for one in found]
+    if resample:
+        found = [replace(one, seed=int(digest("again", one.id, one.seed, resample), 16) % 2**31) for one in found]
+    return found
+
+
+def _rule(until: str, batch: bool, executor: Executor | None) -> Stop:
+    """The stopping rule, where one can be followed.
+
+    Raises:
+        InputError: No rule, or verdicts come too late for one.
+    """
+    from rai_kit.metrics.sequences import Stop
+
+    if batch or executor is not None:
+        raise InputError(
+            f"until={until!r} needs verdicts as they come; leave out {'batch' if batch else 'executor (--workers)'}."
+        )
+    return Stop.parse(until)
+
+
 def _forecast(setup: Setup, scenarios: Sequence[Scenario], prices: Prices) -> Forecast:
     sizes = Sizes(
         opening=fmean(len(one.opening) for one in scenarios),
@@ -257,104 +303,3 @@ def _announce(setup: Setup, scenarios: Sequence[Scenario], ledger: Ledger) -> No
         ledger.expected = found.each(ledger.budget.unit) or 0.0
     if ledger.budget is not None or found.total("money") != 0:
         print(found, flush=True)
-
-
-def _hold(parties: Parties, plans: Sequence[engine.Plan], folder: Path, concurrency: int, error_budget: float) -> pd.DataFrame:
-    """Holds and judges the planned conversations; their two files appear whole, and the table of them is returned."""
-
-    rows: list[dict[str, Any] | None] = [None] * len(plans)
-    waiting: list[int] = []
-    with Spool(folder / "conversations.jsonl", len(plans)) as talks, Spool(folder / "verdicts.jsonl", len(plans)) as verdicts:
-
-        def judged(index: int, conversation: Conversation, verdict: Verdict) -> None:
-            from rai_kit import metrics  # like pandas below, not before the first call is under way
-
-            verdicts.put(index, verdict)
-            rows[index] = metrics.verdict_row(conversation, verdict, plans[index].scenario)
-
-        def held(index: int, conversation: Conversation, verdict: Verdict) -> None:
-            talks.put(index, conversation)
-            if verdict.cause == "pending":
-                waiting.append(index)
-            else:
-                judged(index, conversation, verdict)
-            step(parties.ledger.brief())
-
-        with steps(len(plans), "conversations") as step:
-            engine.stream(
-                plans,
-                parties.user,
-                parties.during,
-                done=held,
-                concurrency=concurrency,
-                ledger=parties.ledger,
-                error_budget=error_budget,
-            )
-        if waiting:
-            cases = _Cases(talks, plans, sorted(waiting))
-            engine.in_own_loop(
-                judge_in_batches(parties, cases, cases.categories, lambda index, verdict: judged(*cases.talk(index), verdict))
-            )
-        talks.finish()
-        verdicts.finish()
-    import pandas as pd
-
-    return pd.DataFrame(rows)
-
-
-class _Cases(Sequence[Case]):
-    """Cases of conversations that lie in a spool, each read when it is asked for."""
-
-    def __init__(self, talks: Spool, plans: Sequence[engine.Plan], indices: Sequence[int]) -> None:
-        self._talks, self._plans, self._indices = talks, plans, indices
-        self.categories = [plans[index].scenario.category for index in indices]
-
-    def talk(self, index: int) -> tuple[int, Conversation]:
-        """The plan's index and the conversation."""
-        return self._indices[index], self._talks.read(self._indices[index], Conversation)
-
-    def __getitem__(self, index: Any) -> Any:
-        plan, conversation = self.talk(index)
-        return engine.case_of(conversation, self._plans[plan].scenario)
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-
-def _counts(table: pd.DataFrame) -> dict[str, Any]:
-    """Planned, reached, scored, and unscored by cause; they add up."""
-    unscored = table.loc[~table["scored"], "cause"].fillna("unknown").value_counts().sort_index()
-    return {
-        "planned": len(table),
-        "reached": int((table["answers"] > 0).sum()),
-        "scored": int(table["scored"].sum()),
-        "unscored": {str(cause): int(count) for cause, count in unscored.items()},
-    }
-
-
-def how_made(parties: Parties, started: datetime) -> dict[str, Any]:
-    """What `run.json` says of every run: who took part, what it took, when, and with which versions."""
-    setup, ledger = parties.setup, parties.ledger
-    return {
-        "models": {model.address: model.identity for model in parties.targets},
-        "left_out": {model.address: model.left_out for model in parties.models() if model.left_out},
-        "judge": {"id": parties.judge.id, "self_judging": not set(setup.targets).isdisjoint(judge_names(setup.judge))},
-        "calls": parties.calls(),
-        "cost": {"summary": ledger.summary(), **ledger.totals(), "rows": ledger.rows()},
-        "started": started.isoformat(timespec="seconds"),
-        "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
-        "versions": versions(),
-    }
-
-
-def versions() -> dict[str, str]:
-    """Versions of the kit, of Python and of what shapes results."""
-    packages = ("numpy", "scipy", "pandas", "scikit-learn", "openai", "xllamacpp")
-    return {"rai_kit": __version__, "python": platform.python_version(), "platform": sys.platform} | {
-        name: version(name) for name in packages
-    }
-
-
-def write_summary(path: Path, found: Sequence[Estimate]) -> None:
-    """Writes estimates as a JSON list; values are never rounded."""
-    write_json(path, [asdict(one) for one in found])

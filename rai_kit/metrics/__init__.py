@@ -11,19 +11,39 @@ from rai_kit.metrics.attacks import (
     weaknesses,
 )
 from rai_kit.metrics.attempts import attempt_table, outcome_at
+from rai_kit.metrics.comparison import MarginTest, compare_arms, equivalent, non_inferior
 from rai_kit.metrics.intervals import CONFIDENCE, REPLICATES, jeffreys, mean_interval, rate_interval, wilson
-from rai_kit.metrics.rates import estimate, estimates, family_estimates
-from rai_kit.metrics.tables import estimate_table, funnel, intervals_as_text, table1, verdict_row, verdict_table
+from rai_kit.metrics.outcomes import MEANS, values_of
+from rai_kit.metrics.pairs import Pairs, paired
+from rai_kit.metrics.planning import design_effect, detectable, detectable_rate, mcnemar_power, pairs_needed, samples_needed
+from rai_kit.metrics.ranking import ranks
+from rai_kit.metrics.rates import estimate, estimates, family_estimates, pooled_estimate
+from rai_kit.metrics.regression import regression_to_mean
+from rai_kit.metrics.sequences import Stop, difference_sequence, mean_sequence, rate_sequence, sequence_table
+from rai_kit.metrics.severities import severity_curve
+from rai_kit.metrics.standard import standardised
+from rai_kit.metrics.tables import causes, estimate_table, funnel, intervals_as_text, table1, verdict_row, verdict_table
 
 __all__ = [
     "CONFIDENCE",
+    "MEANS",
     "REPLICATES",
+    "MarginTest",
+    "Pairs",
+    "Stop",
     "adversary",
     "agreement",
     "asr_curve",
     "attack_success",
     "attempt_table",
+    "causes",
+    "compare_arms",
     "correction",
+    "design_effect",
+    "detectable",
+    "detectable_rate",
+    "difference_sequence",
+    "equivalent",
     "estimate",
     "estimate_table",
     "estimates",
@@ -32,11 +52,25 @@ __all__ = [
     "funnel",
     "intervals_as_text",
     "jeffreys",
+    "mcnemar_power",
     "mean_interval",
+    "mean_sequence",
+    "non_inferior",
     "outcome_at",
+    "paired",
+    "pairs_needed",
     "persona_success",
+    "pooled_estimate",
+    "ranks",
     "rate_interval",
+    "rate_sequence",
+    "regression_to_mean",
+    "samples_needed",
+    "sequence_table",
+    "severity_curve",
+    "standardised",
     "table1",
+    "values_of",
     "verdict_row",
     "verdict_table",
     "ways",

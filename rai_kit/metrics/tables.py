@@ -109,6 +109,30 @@ def funnel(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def causes(table: pd.DataFrame) -> pd.DataFrame:
+    """What became of the rows, in long form: every model, arm and category with its stages and their counts.
+
+    Stages are `planned`, `reached` (at least one answer), `scored`, and `unscored: CAUSE`; planned = scored + all unscored.
+
+    Args:
+        table: As `verdict_table` or `attempt_table` gives it.
+
+    Returns:
+        Columns `model`, `arm`, `category`, `stage`, `count`.
+    """
+    import pandas as pd
+
+    names = ["model", "arm", "category"]
+    scored = table["outcome"] != "unscored" if "outcome" in table else table.get("scored")
+    rows = []
+    for key, part in table.assign(scored=scored).groupby(names, sort=False, dropna=False) if len(table) else ():
+        left = part.loc[~part["scored"].astype(bool), "cause"].fillna("unknown").value_counts().sort_index()
+        counts = {"planned": len(part), "reached": int((part["answers"] > 0).sum()), "scored": int(part["scored"].sum())}
+        counts |= {f"unscored: {cause}": int(count) for cause, count in left.items()}
+        rows += [(*key, stage, count) for stage, count in counts.items()]
+    return pd.DataFrame(rows, columns=[*names, "stage", "count"])
+
+
 def table1(found: pd.DataFrame, published: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
     """Estimates laid out as Table 1 of the Phi-3 report: a row a category, a column a model, published columns marked as such.
 

@@ -7,7 +7,9 @@ values filled and published ones hollow.
 from __future__ import annotations
 
 from rai_kit.plots.attacks import asr_at_k, heat_map, persona_rates, weakness_ranking
+from rai_kit.plots.comparison import before_after, forest, ranks, regression, severity_curves
 from rai_kit.plots.judges import agreement, confusion, corrected_rates, reliability, reported_rates, thresholds
+from rai_kit.plots.process import funnel, sequence, training_curves
 from rai_kit.plots.rates import severity_distribution, table1, topics
 from rai_kit.plots.style import save
 from rai_kit.plots.taxonomy import coverage, harm_categories
@@ -15,18 +17,26 @@ from rai_kit.plots.taxonomy import coverage, harm_categories
 __all__ = [
     "agreement",
     "asr_at_k",
+    "before_after",
     "confusion",
     "corrected_rates",
     "coverage",
+    "forest",
+    "funnel",
     "harm_categories",
     "heat_map",
     "persona_rates",
+    "ranks",
+    "regression",
     "reliability",
     "reported_rates",
     "save",
+    "sequence",
+    "severity_curves",
     "severity_distribution",
     "table1",
     "thresholds",
     "topics",
+    "training_curves",
     "weakness_ranking",
 ]

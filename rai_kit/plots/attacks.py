@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rai_kit.plots.style import COLOURS, panels, short, styled
+from rai_kit.plots.style import COLOURS, QUIET, beside, count, label, nothing, panels, styled, title_of
 from rai_kit.schema import InputError
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 FEW, PALE = 5, 0.4
 """Below so many scored attempts a cell's words are grey, and it has only this share of its tint: little evidence looks like little."""
+NONE = "no attempts to show"
 _OTHERS = "#CFCFCF"
-_QUIET = "#555555"
 _RATE = {"rank", "k", "value", "low", "high", "n", "n_unscored", "bound_low", "bound_high", "n_goals", "method", "successes"}
 _CELL = (0.58, 0.5)  # inches
 
@@ -50,7 +50,7 @@ def heat_map(
     cells = {(one[rows], one[columns]): one for one in rates.to_dict("records")}
     figure, (axis,) = panels(2.4 + _CELL[0] * max(len(across), 6), 1.9 + _CELL[1] * max(len(down), 2))
     if not cells:
-        return _nothing(figure, axis)
+        return nothing(figure, axis, NONE)
     shade = plt.get_cmap("Blues")
     for y, x in np.ndindex(len(down), len(across)):
         one = cells.get((down[y], across[x]), {"n": 0, "n_unscored": 0})
@@ -69,14 +69,16 @@ def heat_map(
             box = {"edgecolor": "white", "facecolor": colour, "lw": 0.8}
         else:
             plain = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}
-            axis.text(x, y, f"n=0{left}", fontsize=6.3, color=_QUIET, bbox=plain, **words)
+            axis.text(x, y, f"n=0{left}", fontsize=6.3, color=QUIET, bbox=plain, **words)
         axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **box))
     if down[-1] == "all" and len(down) > 1:
         axis.axhline(len(down) - 1.5, color="black", lw=1.4)
     if across[-1] == "all" and len(across) > 1:
         axis.axvline(len(across) - 1.5, color="black", lw=1.4)
-    axis.set_xticks(range(len(across)), [_title(one, titles) for one in across], rotation=55, ha="left", rotation_mode="anchor")
-    axis.set_yticks(range(len(down)), [_title(one, titles) for one in down])
+    axis.set_xticks(
+        range(len(across)), [label(title_of(one, titles), 26) for one in across], rotation=55, ha="left", rotation_mode="anchor"
+    )
+    axis.set_yticks(range(len(down)), [label(title_of(one, titles), 30) for one in down])
     axis.xaxis.tick_top()
     axis.tick_params(length=0, labelsize=8.5)
     axis.set(xlim=(-0.5, len(across) - 0.5), ylim=(len(down) - 0.5, -0.5))
@@ -113,7 +115,7 @@ def asr_at_k(curves: pd.DataFrame, by: str = "strategy", titles: Mapping[str, st
     size = (7.6, 4.2) if together else (0.5 + 2.1 * across, 0.7 + 1.75 * down)
     figure, axes = panels(*size, across, down, sharex=True, sharey=True)
     if not names:
-        return _nothing(figure, axes[0])
+        return nothing(figure, axes[0], NONE)
     top = 100 * np.nanmax([0.1, *curves["high"].to_numpy(dtype=float)])
     last = int(curves["k"].max())
     for axis in axes:
@@ -133,18 +135,18 @@ def asr_at_k(curves: pd.DataFrame, by: str = "strategy", titles: Mapping[str, st
             ends.append(
                 (
                     float(end.iloc[-1]) if len(end) else 0.0,
-                    f"{short(_title(name, titles))}: {words}",
+                    f"{label(title_of(name, titles), 36, 1)}: {words}",
                     colour if len(end) else "none",
                 )
             )
         else:
-            axis.set_title(short(_title(name, titles), 24), pad=14, fontsize=8.8)
-            axis.text(0, 1.03, words, transform=axis.transAxes, fontsize=7.5, color=_QUIET)
+            axis.set_title(label(title_of(name, titles), 24, 1), pad=14, fontsize=8.8)
+            axis.text(0, 1.03, words, transform=axis.transAxes, fontsize=7.5, color=QUIET)
     for axis in axes[len(names) :]:
         axis.set_visible(False)
         above = axes[axes.index(axis) - across]
         above.tick_params(labelbottom=True)
-    _beside(axes[0], ends, 1.06 * top)
+    beside(axes[0], ends)
     budgets = sorted(set(curves["budget"])) if "budget" in curves else [last]
     budget = "-".join(str(int(one)) for one in dict.fromkeys((budgets[0], budgets[-1])))
     figure.supxlabel(f"k: queries allowed (budget {budget})", fontsize=9.5)
@@ -165,14 +167,16 @@ def weakness_ranking(table: pd.DataFrame, titles: Mapping[str, str] | None = Non
     shown = table.head(most).to_dict("records")
     figure, (axis,) = panels(8.4, 1.5 + 0.27 * max(len(shown), 2))
     if not shown:
-        return _nothing(figure, axis, "no cell with enough scored attempts")
+        return nothing(figure, axis, "no cell with enough scored attempts")
     blue, red = COLOURS[:2]
     for y, one in enumerate(shown):
         low = 100 * one["low_simultaneous"]
         axis.plot([low, 100 * one["low"]], [y, y], color=red, lw=0.9, ls=":")
         axis.plot(low, y, "|", color=red, ms=9, mew=2, label="lower bound for all ranked cells at once" if y == 0 else None)
         _interval(axis, one, y, blue, "success rate, 95 % interval" if y == 0 else None)
-    labels = [f"{one['rank']}. {', '.join(_title(one[name], titles) for name in by)}  n={_count(one)}" for one in shown]
+    labels = [
+        f"{one['rank']}. {label(', '.join(title_of(one[name], titles) for name in by), 56, 1)}  n={count(one)}" for one in shown
+    ]
     axis.set_yticks(range(len(shown)), labels, fontsize=8.5)
     axis.set(xlim=(-3, 103), ylim=(len(shown) - 0.4, -0.6))
     rest = len(table) - len(shown)
@@ -191,28 +195,20 @@ def persona_rates(table: pd.DataFrame, titles: Mapping[str, str] | None = None) 
     """
     figure, (axis,) = panels(7.6, 1.5 + 0.75 * max(len(table), 1))
     if not len(table):
-        return _nothing(figure, axis)
+        return nothing(figure, axis, NONE)
     for y, one in enumerate(table.to_dict("records")):
         broken = {"value": one["any"], "low": one["any_low"], "high": one["any_high"], "n": one["any_n"]}
         _interval(axis, one, y - 0.16, COLOURS[0], "one attempt, strategies by their share" if y == 0 else None)
         _interval(axis, broken, y + 0.2, COLOURS[1], "goals broken by at least one strategy" if y == 0 else None, "D")
         for at, part, left in ((y - 0.16, one, one["n_unscored"]), (y + 0.2, broken, one["any_unscored"])):
             words = "" if np.isnan(part["value"]) else f"{100 * part['value']:.0f} %, "
-            axis.text(1.02, at, f"{words}n={_count({'n': part['n'], 'n_unscored': left})} goals", fontsize=8, va="center",
+            axis.text(1.02, at, f"{words}n={count({'n': part['n'], 'n_unscored': left})} goals", fontsize=8, va="center",
                       transform=axis.get_yaxis_transform())  # fmt: skip
-    axis.set_yticks(range(len(table)), [_title(one, titles) for one in table["persona"]])
+    axis.set_yticks(range(len(table)), [label(title_of(one, titles)) for one in table["persona"]])
     axis.set(xlim=(-3, 103), ylim=(len(table) - 0.4, -0.6))
     axis.set_xlabel(f"success{_at(table)}, %")
     figure.legend(loc="outside upper center", ncols=2)
     return figure
-
-
-def _title(value: Any, titles: Mapping[str, str] | None) -> str:
-    return (titles or {}).get(value, str(value).replace("_", " "))
-
-
-def _count(one: Mapping[Any, Any]) -> str:
-    return f"{one['n']:.0f}" + (f" (+{one['n_unscored']:.0f})" if one["n_unscored"] else "")
 
 
 def _at(table: pd.DataFrame) -> str:
@@ -250,37 +246,14 @@ def _curve(axis: Axes, part: pd.DataFrame, colour: str) -> None:
 def _end(part: pd.DataFrame) -> str:
     """What a curve comes to."""
     one = part.iloc[-1].to_dict()
-    return f"n={_count(one)}, nothing scored" if np.isnan(one["value"]) else f"{100 * one['value']:.0f} %, n={_count(one)}"
+    return f"n={count(one)}, nothing scored" if np.isnan(one["value"]) else f"{100 * one['value']:.0f} %, n={count(one)}"
 
 
-def _beside(axis: Axes, ends: Sequence[tuple[float, str, str]], top: float) -> None:
-    """Names at the right of the lines' ends, pushed apart so that they can be read; no line leads to a curve that is not there."""
-    gap, floor = 0.075 * top, 0.0
-    places = []
-    for height, _, _ in sorted(ends):
-        floor = max(height, floor)
-        places.append(floor)
-        floor += gap
-    excess = max(0.0, places[-1] - top) if places else 0.0
-    for at in range(len(places) - 1, -1, -1):  # what was pushed over the top goes back down, and takes those below with it
-        places[at] = min(places[at], top - gap * (len(places) - 1 - at)) if excess else places[at]
-    for (height, words, colour), place in zip(sorted(ends), places, strict=True):
-        arrow = {"arrowstyle": "-", "color": colour, "lw": 1.4, "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 0}
-        axis.annotate(words, (1.0, height), xytext=(1.04, place), xycoords=axis.get_yaxis_transform(), annotation_clip=False,
-                      textcoords=axis.get_yaxis_transform(), va="center", fontsize=8.5, color="#333333", arrowprops=arrow)  # fmt: skip
-
-
-def _interval(axis: Axes, one: Mapping[Any, Any], y: float, colour: str, label: str | None, marker: str = "o") -> None:
+def _interval(axis: Axes, one: Mapping[Any, Any], y: float, colour: str, words: str | None, marker: str = "o") -> None:
     """A rate and its interval; words where there is none."""
     if np.isnan(one["value"]):
-        axis.annotate("nothing scored", (1, y), va="center", fontsize=7.5, color=_QUIET)
+        axis.annotate("nothing scored", (1, y), va="center", fontsize=7.5, color=QUIET)
     axis.plot([100 * one["low"], 100 * one["high"]], [y, y], color=colour, lw=2.2, solid_capstyle="butt")
     axis.plot(100 * one["value"], y, marker, color=colour, ms=5.5)
-    if label is not None:
-        axis.plot([], [], marker, color=colour, ls="-", lw=2.2, ms=5.5, label=label)
-
-
-def _nothing(figure: Figure, axis: Axes, words: str = "no attempts to show") -> Figure:
-    axis.text(0.5, 0.5, words, ha="center", va="center", transform=axis.transAxes, color=_QUIET)
-    axis.set_axis_off()
-    return figure
+    if words is not None:
+        axis.plot([], [], marker, color=colour, ls="-", lw=2.2, ms=5.5, label=words)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rai_kit.plots.style import COLOURS, PUBLISHED, panels, short, styled
+from rai_kit.plots.style import COLOURS, PUBLISHED, across, label, nothing, panels, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,8 @@ def agreement(rows: pd.DataFrame) -> Figure:
         name=rows["task"].map(TASKS) + rows["category"].map(lambda one: "" if one in ("all", "none") else f", {one}")
     )
     rows = rows.drop_duplicates(["name", "statistic", "method", *(["judge"] if "judge" in rows else [])])
+    if not len(rows):
+        return nothing(*panels(6.0, 1.6), "no agreement to show")
     judges = list(dict.fromkeys(rows["judge"])) if "judge" in rows else [""]
     names = list(dict.fromkeys(rows["name"].str.replace("_", " ")))
     counts = rows[rows["method"] != PEOPLE].groupby(rows["name"].str.replace("_", " "))["n"].max()
@@ -46,12 +49,12 @@ def agreement(rows: pd.DataFrame) -> Figure:
             axis.plot([row["low"], row["high"]], [y, y], color=colour, lw=2, solid_capstyle="butt")
             axis.plot(row["value"], y, marker, color=colour, mfc="white" if people else colour, ms=5.5)
         axis.set_xlabel(title)
-        axis.set_xlim(min(0.0, rows["low"].min()) - 0.03, 1.03)
-    labels = [f"{name}  (n={counts[name]:.0f})" if name in counts else name for name in names]
+        axis.set_xlim(float(np.nanmin([0.0, *rows["low"]])) - 0.03, 1.03)
+    labels = [label(name, 36) + (f"  (n={counts[name]:.0f})" if name in counts else "") for name in names]
     axes[0].set_yticks(range(len(names)), labels, fontsize=8.5)
     axes[0].set_ylim(len(names) - 0.4, -0.6)
     shown = [
-        (short(judge) or "judge", "o", COLOURS[place % len(COLOURS)], COLOURS[place % len(COLOURS)])
+        (label(judge, 36, 1) or "judge", "o", COLOURS[place % len(COLOURS)], COLOURS[place % len(COLOURS)])
         for place, judge in enumerate(judges)
     ]
     _legend(figure, *shown, ("people among themselves", "D", PUBLISHED, "white") if PEOPLE in set(rows["method"]) else None)
@@ -63,7 +66,9 @@ def _legend(figure: Figure, *marks: tuple[str, str, str, str] | None) -> None:
 
     shown = [mark for mark in marks if mark]
     lines = [Line2D([], [], marker=marker, color=colour, mfc=face, lw=2) for _, marker, colour, face in shown]
-    figure.legend(lines, [words for words, *_ in shown], loc="outside upper center", ncols=len(shown))
+    figure.legend(
+        lines, [words for words, *_ in shown], loc="outside upper center", ncols=across(figure, [words for words, *_ in shown])
+    )
 
 
 @styled
@@ -74,6 +79,8 @@ def thresholds(rows: pd.DataFrame) -> Figure:
         rows: Columns `statistic` (`sensitivity`, `specificity`), `threshold` (1-7; others are passed over), `value`, `low`, `high`.
     """
     rows = rows[rows["threshold"].notna()]
+    if not len(rows):
+        return nothing(*panels(6.0, 1.6), "no thresholds to show")
     levels = sorted(set(rows["threshold"].astype(int)))
     figure, (axis,) = panels(5.4, 3.4)
     for colour, statistic, marker in zip(COLOURS, ("sensitivity", "specificity"), "os", strict=False):
@@ -96,6 +103,8 @@ def confusion(counts: Any, top: int = 7) -> Figure:
         top: Highest severity.
     """
     counts = np.asarray(counts)
+    if not counts.sum():
+        return nothing(*panels(6.0, 1.6), "no answers that both people and the judge scored")
     columns = counts.sum(axis=0)
     shares = counts / np.maximum(columns, 1)
     figure, (axis,) = panels(5.2, 4.4)
@@ -130,13 +139,15 @@ def reliability(table: pd.DataFrame) -> Figure:
         table: Columns `finding`, `predicted`, `observed`, `low`, `high`, `n`; one row a bin.
     """
     findings = list(dict.fromkeys(table["finding"]))
+    if not findings:
+        return nothing(*panels(6.0, 1.6), "no probabilities to show")
     figure, axes = panels(3.3 * max(len(findings), 1), 3.4, len(findings) or 1, sharey=True)
     for axis, finding in zip(axes, findings, strict=False):
         part = table[(table["finding"] == finding) & (table["n"] > 0)].sort_values("predicted")
         axis.plot([0, 1], [0, 1], color="#999999", lw=0.9, ls=":")
         axis.vlines(part["predicted"], part["low"], part["high"], color=COLOURS[0], lw=1.8)
         axis.plot(part["predicted"], part["observed"], "o-", color=COLOURS[0], ms=5, lw=1)
-        axis.set_title(f"{finding}, n={int(part['n'].sum())}")
+        axis.set_title(f"{label(finding, 28)}, n={int(part['n'].sum())}")
         axis.set_xlabel("probability given by the judge")
         axis.set_xlim(-0.02, 1.02)
         axis.set_ylim(-0.02, 1.02)
@@ -154,12 +165,14 @@ def reported_rates(judges: pd.DataFrame, rates: Mapping[str, float] | None = Non
         rates: Name -> true rate to be marked, such as `{"1 %": 0.01}`.
         most: Largest true rate shown.
     """
+    if not len(judges):
+        return nothing(*panels(6.0, 1.6), "no judges to show")
     marks = {"1 %": 0.01, "20 %": 0.2} if rates is None else rates
     truth = np.linspace(0, most, 121)
-    figure, (axis,) = panels(6.6, 4.0)
+    figure, (axis,) = panels(6.6, max(4.0, 0.6 + 0.175 * len(judges)))
     axis.plot(100 * truth, 100 * truth, color="#999999", lw=0.9, ls=":", label="a judge without error")
-    styles = iter([(0, (4, 2)), (0, (1, 1)), (0, (6, 2, 1, 2)), (0, (7, 2, 1, 2, 1, 2))] * 4)
-    colours = iter(COLOURS * 4)
+    styles = cycle([(0, (4, 2)), (0, (1, 1)), (0, (6, 2, 1, 2)), (0, (7, 2, 1, 2, 1, 2))])
+    colours = cycle(COLOURS)
     for row in judges.to_dict("records"):
         colour, style = (PUBLISHED, next(styles)) if row["published"] else (next(colours), "-")
         middle = _reported(truth, row["sensitivity"], row["specificity"])
@@ -169,7 +182,7 @@ def reported_rates(judges: pd.DataFrame, rates: Mapping[str, float] | None = Non
             color=colour,
             ls=style,
             lw=1.8,
-            label=short(row["judge"], 40) + " (published)" * bool(row["published"]),
+            label=label(row["judge"], 40, 1) + " (published)" * bool(row["published"]),
         )
         if not row["published"] and not np.isnan(row["specificity_low"]):
             low = _reported(truth, row["sensitivity_low"], row["specificity_high"])
@@ -206,12 +219,14 @@ def corrected_rates(table: pd.DataFrame) -> Figure:
     Args:
         table: Columns `name`, `value`, `low`, `high` (raw), `corrected`, `corrected_low`, `corrected_high`, `refused`; shares 0-1.
     """
+    if not len(table):
+        return nothing(*panels(6.0, 1.6), "no rates to show")
     figure, (axis,) = panels(7.6, 1.3 + 0.42 * len(table))
     for y, row in enumerate(table.to_dict("records")):
         _interval(axis, y - 0.12, row["value"], row["low"], row["high"], PUBLISHED, "o")
         if isinstance(row["refused"], str):
             axis.annotate(
-                short(row["refused"].partition(";")[0], 90),
+                label(row["refused"].partition(";")[0], 90, 1),
                 (1, y + 0.2),
                 xycoords=("axes fraction", "data"),
                 ha="right",
@@ -221,7 +236,7 @@ def corrected_rates(table: pd.DataFrame) -> Figure:
             )
         else:
             _interval(axis, y + 0.16, row["corrected"], row["corrected_low"], row["corrected_high"], COLOURS[0], "D")
-    axis.set_yticks(range(len(table)), list(table["name"]))
+    axis.set_yticks(range(len(table)), [label(name) for name in table["name"]])
     axis.set_ylim(len(table) - 0.5, -0.5)
     axis.set_xlim(-2, 102)
     axis.set_xlabel("defect rate, %, with 95 % interval")
@@ -230,5 +245,7 @@ def corrected_rates(table: pd.DataFrame) -> Figure:
 
 
 def _interval(axis: Axes, y: float, value: float, low: float, high: float, colour: str, marker: str) -> None:
+    if np.isnan(value):
+        axis.annotate("nothing scored", (0, y), va="center", fontsize=7.5, color="#555555")
     axis.plot([100 * low, 100 * high], [y, y], color=colour, lw=2, solid_capstyle="butt")
     axis.plot(100 * value, y, marker, color=colour, ms=6)

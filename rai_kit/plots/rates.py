@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rai_kit.plots.style import COLOURS, PUBLISHED, UNSCORED, legend, metric_title, panels, short, styled, wrapped
+from rai_kit.plots.style import COLOURS, PUBLISHED, UNSCORED, label, legend, metric_title, nothing, panels, styled, wrapped
 from rai_kit.schema import SEVERITY_MAX, UNGROUNDEDNESS_MAX
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -29,7 +30,10 @@ def table1(estimates: pd.DataFrame, published: pd.DataFrame, titles: Mapping[str
     others = list(dict.fromkeys(published["model"])) if len(published) else []
     categories = [category for category in titles if category in set(measured["category"])]
     rows = {name: position for position, name in enumerate([*names, *others])}
-    figure, axes = panels(1.9 + 1.75 * len(categories), 1.4 + 0.27 * len(rows), len(categories) or 1, sharey=True)
+    if not categories:
+        return nothing(*panels(6.0, 1.6), "no estimates to show")
+    across, down = _grid(len(categories))
+    figure, axes = panels(1.9 + 1.75 * across, (1.4 + 0.27 * len(rows)) * down, across, down, sharey=True)
     for axis, category in zip(axes, categories, strict=False):
         part = measured[measured["category"] == category]
         metric = str(part["metric"].iloc[0])
@@ -55,7 +59,10 @@ def table1(estimates: pd.DataFrame, published: pd.DataFrame, titles: Mapping[str
         axis.set_xlim(-0.03 * top, 1.05 * top)
         if names and others:
             axis.axhline(len(names) - 0.5, color="#BBBBBB", lw=0.8, ls=":")
-    axes[0].set_yticks(list(rows.values()), [*map(short, names), *(f"{name} (published)" for name in others)])
+    _rest(axes, len(categories))
+    axes[0].set_yticks(
+        list(rows.values()), [label(name, 36, 1) for name in names] + [label(f"{name} (published)", 36, 1) for name in others]
+    )
     axes[0].set_ylim(len(rows) - 0.4, -0.9)
     return figure
 
@@ -67,9 +74,10 @@ def topics(estimates: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     names = list(dict.fromkeys(estimates["model"]))
     categories = [category for category in titles if category in set(part["category"])]
     tallest = max((part.loc[part["category"] == category, "topic"].nunique() for category in categories), default=1)
-    figure, axes = panels(
-        max(5.0, 1.0 + 2.05 * len(categories)), 1.5 + (0.26 + 0.16 * len(names)) * tallest, len(categories) or 1
-    )
+    if not categories:
+        return nothing(*panels(6.0, 1.6), "no topics to show")
+    across, down = _grid(len(categories))
+    figure, axes = panels(max(5.0, 1.0 + 2.35 * across), (1.5 + (0.26 + 0.16 * len(names)) * tallest) * down, across, down)
     for axis, category in zip(axes, categories, strict=False):
         rows = part[part["category"] == category]
         found = sorted(set(rows["topic"]))
@@ -86,6 +94,7 @@ def topics(estimates: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
         axis.set_xlim(-0.03 * top, 1.03 * top)
         axis.set_title(wrapped(titles[category]))
         axis.set_xlabel(metric_title(metric))
+    _rest(axes, len(categories))
     legend(figure, names)
     return figure
 
@@ -100,6 +109,8 @@ def severity_distribution(table: pd.DataFrame, titles: Mapping[str, str]) -> Fig
     """
     import matplotlib.pyplot as plt
 
+    if not len(table):
+        return nothing(*panels(6.0, 1.6), "no conversations to show")
     order = {category: position for position, category in enumerate(titles)}
     groups = sorted(table.groupby(["category", "model"], sort=False), key=lambda item: (order[str(item[0][0])], str(item[0][1])))
     severe = [group for group in groups if not group[1]["ungroundedness"].notna().any()]
@@ -130,9 +141,9 @@ def severity_distribution(table: pd.DataFrame, titles: Mapping[str, str]) -> Fig
                     )
                 left += share
             if left < 99.999:
-                label = "unscored" if y == 0 else None
-                axis.barh(y, 100 - left, left=left, color=UNSCORED, edgecolor="#888888", hatch="////", lw=0.6, label=label)
-            labels.append(titles[str(category)] + (f"\n{short(str(model))}" if several else "") + f"  (n={total})")
+                name = "unscored" if y == 0 else None
+                axis.barh(y, 100 - left, left=left, color=UNSCORED, edgecolor="#888888", hatch="////", lw=0.6, label=name)
+            labels.append(label(titles[str(category)]) + (f"\n{label(model, 36, 1)}" if several else "") + f"  (n={total})")
         axis.set_yticks(range(len(part)), labels, fontsize=8.5)
         axis.set_ylim(len(part) - 0.5, -0.5)
         axis.set_xlim(0, 100)
@@ -141,3 +152,14 @@ def severity_distribution(table: pd.DataFrame, titles: Mapping[str, str]) -> Fig
         axis.grid(False)
         axis.legend(ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7.5, handlelength=1.0)
     return figure
+
+
+def _grid(number: int) -> tuple[int, int]:
+    """Panels side by side, and rows of them: up to six in one row."""
+    down = -(-number // 6)
+    return -(-number // down), down
+
+
+def _rest(axes: list[Axes], number: int) -> None:
+    for axis in axes[number:]:
+        axis.set_visible(False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rai_kit.plots.style import COLOURS, legend, metric_title, panels, short, styled
+from rai_kit.plots.style import COLOURS, label, legend, metric_title, nothing, panels, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +26,8 @@ def coverage(table: pd.DataFrame) -> Figure:
         table: Columns `family` and `category` (titles, in order) and one column of counts for each kind of material.
     """
     kinds = [name for name in table.columns if name not in ("family", "category")]
+    if not len(table):
+        return nothing(*panels(6.0, 1.6), "no categories to show")
     most = {kind: max(1, int(table[kind].max())) for kind in kinds} if len(table) else {}
     columns = _columns(table)
     figure, axes = _two(columns, 0.3 + 0.55 * len(kinds), head=0.95)
@@ -62,6 +64,8 @@ def harm_categories(estimates: pd.DataFrame, titles: Sequence[str]) -> Figure:
         titles: Harm categories in the order of the rows.
     """
     part = estimates[estimates["metric"] != "refusal"]
+    if not len(part):
+        return nothing(*panels(6.0, 1.6), "no estimates to show")
     names = list(dict.fromkeys(part["model"]))
     order = {title: number for number, title in enumerate(titles)}
     lines = part[part["topic"] != "all"].drop_duplicates("topic").sort_values("topic", key=lambda column: column.map(order))
@@ -83,7 +87,9 @@ def harm_categories(estimates: pd.DataFrame, titles: Sequence[str]) -> Figure:
                 at = y + 0.26 * (names.index(one["model"]) - (len(names) - 1) / 2)
                 colour = COLOURS[names.index(one["model"]) % len(COLOURS)]
                 if np.isnan(one["value"]):
-                    axis.annotate("nothing scored", (2, at), va="center", fontsize=7, color="#555555")
+                    axis.annotate(
+                        "nothing scored", (2 + 30 * (names.index(one["model"]) % 3), at), va="center", fontsize=7, color="#555555"
+                    )
                     continue
                 axis.plot(
                     [100 * one["low"], 100 * one["high"]],
@@ -93,13 +99,13 @@ def harm_categories(estimates: pd.DataFrame, titles: Sequence[str]) -> Figure:
                     solid_capstyle="butt",
                 )
                 axis.plot(100 * one["value"], at, "D" if family else "o", color=colour, ms=5 if family else 4)
-            labels.append(f"{family or row['category']}  n={_counts(found)}")
+            labels.append(f"{label(family or row['category'], 44, 1)}  n={_counts(found)}")
         axis.set_yticks(range(len(rows)), labels)
         axis.set_xlim(-3, 103)
         axis.set_xlabel(f"{metric_title(metric)} of conversations{note}")
-        for label, row in zip(axis.get_yticklabels(), rows, strict=True):
-            label.set(fontsize=7.8, fontweight="bold" if isinstance(row, str) else "normal", color=_FAMILY)
-    legend(figure, [short(name) for name in names])
+        for name, row in zip(axis.get_yticklabels(), rows, strict=True):
+            name.set(fontsize=7.8, fontweight="bold" if isinstance(row, str) else "normal", color=_FAMILY)
+    legend(figure, names)
     return figure
 
 
@@ -126,10 +132,12 @@ def _columns(table: pd.DataFrame) -> list[list[Any]]:
 def _two(columns: Sequence[Sequence[Any]], width: float, head: float) -> tuple[Figure, list[Axes]]:
     """One panel a column of rows; the rows are of the same height in both."""
     tallest = max(len(column) for column in columns)
-    figure, axes = panels((width + 2.1) * len(columns), head + _ROW * max(tallest, 3), len(columns))
+    longest = max((len(row if isinstance(row, str) else row["category"]) for column in columns for row in column), default=0)
+    width += float(np.clip(0.07 * longest, 2.1, 3.6))
+    figure, axes = panels(width * len(columns), head + _ROW * max(tallest, 3), len(columns))
     for axis, rows in zip(axes, columns, strict=True):
-        axis.set_yticks(range(len(rows)), [row if isinstance(row, str) else row["category"] for row in rows])
-        for label, row in zip(axis.get_yticklabels(), rows, strict=True):
-            label.set(fontsize=7.8, fontweight="bold" if isinstance(row, str) else "normal", color=_FAMILY)
+        axis.set_yticks(range(len(rows)), [label(row if isinstance(row, str) else row["category"], 44, 1) for row in rows])
+        for name, row in zip(axis.get_yticklabels(), rows, strict=True):
+            name.set(fontsize=7.8, fontweight="bold" if isinstance(row, str) else "normal", color=_FAMILY)
         axis.set_ylim(tallest - 0.4, -0.6)
     return figure, axes

@@ -1,0 +1,324 @@
+"""Two or more finished runs side by side: are they different, where, and could these runs have told?
+
+Runs are opened from their folders; the first arm is the baseline that every other is compared with, pair by pair. Suites with many
+categories, and red teams, are compared by family of harm: few pairs a category would tell nothing. The statistics are `metrics`';
+here it is decided which rows belong together.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rai_kit.gates import Result, Term, check, parse, unknown
+from rai_kit.measure.arms import Arm, By, alike, arms_of, categories_of, key_of
+from rai_kit.measure.opening import open_run
+from rai_kit.schema import Estimate, InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ALL = "all"
+POOLED = (ALL, "harm")
+"""What a gate calls all categories together whose metric is a share of defects."""
+
+
+@dataclass(frozen=True)
+class Joined:
+    """How arms are joined.
+
+    Attributes:
+        key: Columns that name a row in every arm.
+        common: Whether rows that an arm lacks are left out.
+        across_judges: Whether arms may have different judges.
+        seed: Of bootstraps and permutations.
+    """
+
+    key: tuple[str, ...]
+    common: bool
+    across_judges: bool
+    seed: int
+
+    def compare(self, before: pd.DataFrame, after: pd.DataFrame, metric_of: Mapping[str, str], **settings: Any) -> pd.DataFrame:
+        """`metrics.compare_arms` of two tables."""
+        from rai_kit import metrics
+
+        return metrics.compare_arms(
+            before,
+            after,
+            metric_of,
+            key=self.key,
+            common=self.common,
+            across_judges=self.across_judges,
+            seed=self.seed,
+            **settings,
+        )
+
+    def within(self, before: pd.DataFrame, after: pd.DataFrame, category: str, metric: str, margin: float) -> dict[str, Any]:
+        """Whether a category's difference stays within the margin; None where nothing is scored or its metric is a mean."""
+        from rai_kit import metrics
+
+        if metric in metrics.MEANS or category == ALL:
+            return {"margin": margin, "non_inferior": None, "equivalent": None}
+        first, second = (table[table["category"] == category] for table in (before, after))
+        pairs = metrics.paired(first, second, metric, key=self.key, common=self.common, across_judges=self.across_judges)
+        tests = {"non_inferior": metrics.non_inferior, "equivalent": metrics.equivalent}
+        return {"margin": margin, **{name: test(pairs, margin, seed=self.seed).holds for name, test in tests.items()}}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of comparing runs.
+
+    Attributes:
+        arms: The first is the baseline.
+        metrics: Category -> primary metric.
+        titles: Category -> title.
+        rates: Every arm's rates (`metrics.estimate_table`; `model` is the arm's name); topic `standardised` has the common mix of topics.
+        differences: Every other arm against the first, a row a category (`metrics.compare_arms`).
+        refusals: The same of refusals; without rows for red teams.
+        ranks: Which arm is best (`metrics.ranks`), on what all arms share.
+        curves: DR-x over all x (`metrics.severity_curve`); without rows for red teams.
+        causes: Planned, reached, scored, and unscored by cause (`metrics.causes`).
+        regression: What became of the first arm's failures where it was sampled again without any change (`metrics.regression_to_mean`);
+            without rows where no arm is such a re-sampling.
+        settings: How the arms were joined.
+    """
+
+    arms: tuple[Arm, ...]
+    metrics: Mapping[str, str]
+    titles: Mapping[str, str]
+    rates: pd.DataFrame
+    differences: pd.DataFrame
+    refusals: pd.DataFrame
+    ranks: pd.DataFrame
+    curves: pd.DataFrame
+    causes: pd.DataFrame
+    regression: pd.DataFrame
+    settings: Joined
+
+    def __repr__(self) -> str:
+        found = Counter(self.differences["finding"])
+        return f"Comparison({' / '.join(arm.name for arm in self.arms)}: {', '.join(f'{n} {what}' for what, n in found.items())})"
+
+    def shown(self) -> pd.DataFrame:
+        """The differences to read: values with intervals as text, and beside every *no difference* what could have been shown."""
+        from rai_kit import metrics
+
+        frame = self.differences.rename(columns={"low": "difference_low", "high": "difference_high"})
+        names = [
+            "before",
+            "after",
+            "category",
+            "metric",
+            "n",
+            "value_before",
+            "value_after",
+            "difference",
+            "ratio",
+            "fixed",
+            "broken",
+        ]
+        answers = [name for name in ("non_inferior", "equivalent") if name in frame]
+        text = metrics.intervals_as_text(frame, [*names, "p_holm", *answers])
+        unscored = frame["n_unscored"].tolist()
+        text["n"] = [f"{n} (+{left} unscored)" if left else str(n) for n, left in zip(frame["n"], unscored, strict=True)]
+        text["finding"] = [
+            f"{finding} (could have shown {mde:.2g})" if finding.startswith("no difference") else finding
+            for finding, mde in zip(frame["finding"], frame["mde"], strict=True)
+        ]
+        return text
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Writes every table as CSV, Markdown and LaTeX into a folder."""
+        from rai_kit.metrics import intervals_as_text
+        from rai_kit.tables import save_table
+
+        def read(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+            return intervals_as_text(frame.rename(columns={"low": "value_low", "high": "value_high"}), names)
+
+        rate = ["model", "category", "topic", "metric", "value", "n", "n_unscored"]
+        frames = {
+            "differences": (self.differences, self.shown(), "Paired differences, after minus before, with 95 % intervals"),
+            "rates": (self.rates, read(self.rates, rate), "Rates with 95 % intervals"),
+            "ranks": (
+                self.ranks,
+                read(self.ranks, ["category", "model", "value", "rank", "rank_low", "rank_high", "n"]),
+                "Ranks",
+            ),
+            "funnel": (self.causes, None, "Planned, reached, scored, and unscored by cause"),
+            "refusals": (self.refusals, None, "Paired differences of refusals"),
+            "severity_curves": (self.curves, None, "Defect rates for every threshold"),
+            "regression_to_the_mean": (self.regression, None, "The same scenarios, sampled again without any change"),
+        }
+        kept = {name: parts for name, parts in frames.items() if len(parts[0])}
+        return [
+            path
+            for name, (raw, shown, caption) in kept.items()
+            for path in save_table(raw, Path(folder) / name, shown=shown, caption=caption)
+        ]
+
+    def gate(self, rule: str) -> Result:
+        """Whether a rule holds, such as `jailbreak.DR-1 <= 0.15 and harm.diff.high <= 0.02` (`rai_kit.gates`).
+
+        Raises:
+            InputError: No rule, a name that this comparison does not know, or more than two arms.
+        """
+        if len(self.arms) != 2:
+            raise InputError(f"a gate is about two arms, and these are {len(self.arms)}; compare two runs of one model each.")
+        return check(parse(rule), self._number)
+
+    def _number(self, term: Term) -> float:
+        """What a term of a rule stands for."""
+        if term.category not in (*self.metrics, *POOLED):
+            raise unknown(term, "category", [*self.metrics, "harm"])
+        pooled = term.category in POOLED
+        if pooled and term.metric is not None:
+            raise InputError(f"'{term}': {term.category} joins categories by each one's own metric; leave out {term.metric}.")
+        if term.part in ("diff", "ratio"):
+            row = self._difference(ALL if pooled else term.category, term.metric)
+            field = {"diff": {"value": "difference"}, "ratio": {"value": "ratio", "low": "ratio_low", "high": "ratio_high"}}
+            return float(row[field[term.part].get(term.field, term.field)])
+        arm = self.arms[0 if term.part == "before" else 1]
+        one = _pooled(arm, self.metrics) if pooled else _rate(arm, term.category, term.metric or self.metrics[term.category])
+        if term.field == "unscored":
+            return one.n_unscored / (one.n + one.n_unscored) if one.n + one.n_unscored else float("nan")
+        return float(getattr(one, term.field))
+
+    def _difference(self, category: str, metric: str | None) -> Mapping[str, Any]:
+
+        found = self.differences
+        if metric is not None and metric != self.metrics[category]:
+            parts = [arm.table[arm.table["category"] == category] for arm in self.arms]
+            found = self.settings.compare(parts[0], parts[1], {category: metric})
+        rows = found[found["category"] == category].to_dict("records")
+        if not rows:
+            raise InputError(f"'{category}': no pairs of it in both arms; compare runs that both ask about it.")
+        return {str(name): value for name, value in rows[0].items()}
+
+
+def compare(
+    *folders: str | Path,
+    by: By | None = None,
+    common: bool = False,
+    across_judges: bool = False,
+    margin: float | None = None,
+    seed: int = 0,
+) -> Comparison:
+    """Compares what two or more runs found; each folder may hold several models, and the first arm is the baseline.
+
+    Args:
+        folders: Run folders, all of benchmarks of one suite, or all of red teams.
+        by: Compare single categories or families of harm; by default families where there are more than twelve categories.
+        common: Compare what two arms share where they did not do all the same; how much was left out is said.
+        across_judges: Compare although different judges judged.
+        margin: Largest difference of a share (0-1) that does not matter: whether each category stays within it is said in the columns
+            `non_inferior` and `equivalent` of the differences.
+        seed: Of bootstraps and permutations.
+
+    Raises:
+        InputError: Folders that hold no finished run; runs of different kinds, suites, or (without the word for it) scenarios or judges;
+            fewer than two arms.
+    """
+    import pandas as pd
+
+    from rai_kit import metrics
+
+    runs = [open_run(folder) for folder in folders]
+    kind, suite = alike([one.run for one in runs])
+    metric_of, titles, family = categories_of(kind, suite, runs, by)
+    arms = arms_of(runs, family)
+    if len(arms) < 2:
+        raise InputError(
+            f"{len(arms)} arm to compare ({', '.join(arm.name for arm in arms) or 'none'}); give two run folders or more."
+        )
+    present = {name for arm in arms for name in arm.table["category"]}
+    metric_of = {name: metric for name, metric in metric_of.items() if name in present}
+    settings = Joined(key_of(arms), common, across_judges, seed)
+    every = pd.concat([arm.table.assign(model=arm.name) for arm in arms], ignore_index=True)
+    rates = [
+        _rate(arm, name, metric) for arm in arms for name, metric in metric_of.items() if (arm.table["category"] == name).any()
+    ]
+    rates += [_pooled(arm, metric_of) for arm in arms]
+    of_talks = kind == "benchmark"
+    if of_talks:
+        rates += metrics.standardised(every, metric_of)
+    return Comparison(
+        arms=tuple(arms),
+        metrics=metric_of,
+        titles={name: titles[name] for name in metric_of} | {ALL: "All harm"},
+        rates=metrics.estimate_table(rates),
+        differences=_against_first(arms, metric_of, settings, margin, pooled=True),
+        refusals=_against_first(arms, dict.fromkeys(metric_of, "refusal") if of_talks else {}, settings),
+        ranks=metrics.ranks(
+            {arm.name: arm.table for arm in arms},
+            metric_of,
+            key=settings.key,
+            common=common,
+            across_judges=across_judges,
+            seed=seed,
+        ),
+        curves=metrics.severity_curve(every, ("model", "category")) if of_talks else pd.DataFrame(),
+        causes=metrics.causes(every),
+        regression=_regression(arms, metric_of, common),
+        settings=settings,
+    )
+
+
+def _against_first(
+    arms: Sequence[Arm], metric_of: Mapping[str, str], settings: Joined, margin: float | None = None, pooled: bool = False
+) -> pd.DataFrame:
+    import pandas as pd
+
+    first, *others = arms
+    frames = []
+    for arm in others if metric_of else ():
+        found = settings.compare(first.table, arm.table, metric_of, names=(first.name, arm.name), pooled=pooled)
+        if margin is not None:
+            answers = [
+                settings.within(first.table, arm.table, category, metric, margin)
+                for category, metric in zip(found["category"], found["metric"], strict=True)
+            ]
+            found = found.join(pd.DataFrame(answers, index=found.index, dtype=object))
+        frames.append(found)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _regression(arms: Sequence[Arm], metric_of: Mapping[str, str], common: bool) -> pd.DataFrame:
+    """What became of the first arm's failures in the first arm that is the same model and set-up, sampled again."""
+    import pandas as pd
+
+    from rai_kit import metrics
+
+    shares = {name: metric for name, metric in metric_of.items() if metric not in metrics.MEANS}
+    first, names = arms[0], ("target", "simulator", "judge", "max_tokens", "temperature", "turns", "system")
+
+    def setup(arm: Arm) -> list[Any]:
+        return [*(arm.run["parameters"].get(name) for name in names), _of(arm, "model"), _of(arm, "arm")]
+
+    for arm in arms[1:]:
+        again = arm.run["parameters"].get("resample", 0) != first.run["parameters"].get("resample", 0)
+        if again and shares and setup(arm) == setup(first):
+            return metrics.regression_to_mean(first.table, arm.table, shares, common=common)
+    return pd.DataFrame()
+
+
+def _rate(arm: Arm, category: str, metric: str) -> Estimate:
+    from rai_kit import metrics
+
+    rows = arm.table[arm.table["category"] == category]
+    return metrics.estimate(rows, metric, model=arm.name, arm=_of(arm, "arm"), category=category, topic=ALL)
+
+
+def _pooled(arm: Arm, metric_of: Mapping[str, str]) -> Estimate:
+    """The share of defects over all categories whose metric is a share, each by its own metric."""
+    from rai_kit import metrics
+
+    return metrics.pooled_estimate(arm.table, metric_of, model=arm.name, arm=_of(arm, "arm"), category=ALL, topic=ALL)
+
+
+def _of(arm: Arm, column: str) -> str:
+    return str(arm.table[column].iloc[0])
