@@ -174,3 +174,5 @@ def test_the_command_writes_tables_and_figures(ask, tmp_path):
     assert {"margin", "non_inferior", "equivalent"} <= set(rows.columns)
     assert rows.set_index("category").loc["jailbreak", "non_inferior"]
     assert "could have shown" in done.output or "lower" in done.output
+    assert "(Holm)" in done.output
+    assert "(alone)" in done.output

@@ -95,6 +95,25 @@ def test_the_red_team_tried_everything_that_the_model_can_read(runs):
     assert said["calls"]["targets"]["made"] == 0, "the bandit's attempts are among those that were made"
 
 
+def test_runs_are_compared_pair_by_pair(runs):
+    settings, folder = PROFILE["07_compare_models"], runs[0] / "07_compare_models"
+    tables = runs[0] / "tables" / "comparison"
+    rows = pd.read_csv(tables / "differences.csv").set_index(["after", "category"])
+    assert set(rows.index.get_level_values("after")) == {"sampled_again", "system_message"}
+    single = rows[rows.index.get_level_values("category") != "all"]
+    assert (single["n"] + single["n_unscored"] == settings["n"]).all()
+    assert len(single) == 2 * 5
+    assert (rows["low"] <= rows["difference"]).all()
+    assert (rows["difference"] <= rows["high"]).all()
+    said = {name: json.loads((folder / name / "run.json").read_text(encoding="utf-8")) for name in ("as_it_is", "sampled_again")}
+    assert said["as_it_is"]["calls"]["targets"]["made"] == 0, "notebook 03 has held these"
+    assert said["sampled_again"]["calls"]["targets"]["made"] == 5 * settings["n"] * settings["turns"]
+    told = list(read_jsonl(folder / "system_message" / "conversations.jsonl", Conversation))
+    assert all(talk.messages[0].role == "system" for talk in told)
+    assert {path.suffix for path in tables.iterdir()} == {".csv", ".md", ".tex"}
+    assert (tables / "differences.csv").read_bytes() == (runs[1] / "tables" / "comparison" / "differences.csv").read_bytes()
+
+
 def test_training_files_hold_what_their_cards_say(runs):
     folder = runs[0] / "01_generate_data"
     files = {path.name.rpartition("-")[0]: path for path in folder.glob("*.jsonl")}
@@ -121,7 +140,8 @@ def test_no_figure_is_blank(runs):
     of_judges = ["judge_agreement", "judge_confusion", "judge_errors", "judge_reliability", "judge_thresholds"]
     others = ["corrected_rates", "coverage", "harm_categories", "quickstart_topics", "severity", "table1", "topics"]
     of_attacks = ["asr_at_k", "attack_map", "personas", "weaknesses"]
-    assert [path.stem for path in figures] == sorted([*of_judges, *of_attacks, *others])
+    of_arms = ["before_after", "comparison_funnel", "differences", "early_looking", "ranks", "regression_to_the_mean", "severity_curves"]
+    assert [path.stem for path in figures] == sorted([*of_judges, *of_attacks, *of_arms, *others])
     for path in figures:
         pixels = matplotlib.image.imread(path)
         assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 50, path.name
@@ -147,7 +167,7 @@ def test_the_report_opens_with_the_headline_and_holds_everything(runs):
 
 
 def test_two_runs_with_one_seed_give_the_same_tables(runs):
-    for step in ("00_quickstart", "03_rai_benchmark", "03_taxonomy", "04_red_team"):
+    for step in ("00_quickstart", "03_rai_benchmark", "03_taxonomy", "04_red_team", "07_compare_models/system_message"):
         for name in (*TABLES, "attempts.jsonl") if step == "04_red_team" else TABLES:
             first, second = ((folder / step / name).read_bytes() for folder in runs)
             assert first == second, f"{step}/{name}"

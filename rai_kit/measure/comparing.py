@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +124,9 @@ class Comparison:
             "broken",
         ]
         answers = [name for name in ("non_inferior", "equivalent") if name in frame]
-        text = metrics.intervals_as_text(frame, [*names, "p_holm", *answers])
+        text = metrics.intervals_as_text(frame, [*names, "p", *answers])
+        adjusted = zip(frame["p"], frame["p_holm"], strict=True)
+        text["p"] = [_chance(p, "alone") if isnan(holm) else _chance(holm, "Holm") for p, holm in adjusted]
         unscored = frame["n_unscored"].tolist()
         text["n"] = [f"{n} (+{left} unscored)" if left else str(n) for n, left in zip(frame["n"], unscored, strict=True)]
         text["finding"] = [
@@ -304,6 +307,10 @@ def _regression(arms: Sequence[Arm], metric_of: Mapping[str, str], common: bool)
         if again and shares and setup(arm) == setup(first):
             return metrics.regression_to_mean(first.table, arm.table, shares, common=common)
     return pd.DataFrame()
+
+
+def _chance(p: float, kind: str) -> str:
+    return "-" if isnan(p) else f"<0.001 ({kind})" if p < 0.001 else f"{p:.3f} ({kind})"
 
 
 def _rate(arm: Arm, category: str, metric: str) -> Estimate:

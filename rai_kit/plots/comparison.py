@@ -36,7 +36,7 @@ def before_after(
         comparison: As `metrics.compare_arms` gives it; several values of `after` (rounds) stand below each other. Means get a panel of
             their own.
         titles: Category -> title.
-        refusals: A comparison of refusals of harmless requests, drawn beside: a model that refuses everything shows there.
+        refusals: A comparison of refusals, drawn beside: a model that refuses everything shows there.
     """
     blocks = _blocks(comparison)
     if not blocks:
@@ -60,7 +60,7 @@ def before_after(
         _row_labels(axis, block, titles, max(len(block), tall[0] if axis is not left[-1] or len(left) == 1 else 0))
         axis.set(xlim=(-0.03 * top, 1.03 * top), xlabel=words + " of pairs" * (factor != 1) + ", with 95 % interval")
     if beside:
-        axes[1].set_title("refusals of harmless requests")
+        axes[1].set_title("refusals")
     befores = ", ".join(label(one) for one in dict.fromkeys(comparison["before"]))
     marks = [(befores, "o", _BEFORE, "white"), *((label(arm), *_arm(place)) for place, arm in enumerate(arms))]
     _legend(figure, marks, min(4, 1 + len(arms)))
@@ -315,7 +315,7 @@ def _difference(
         return []
     reach = [factor * one[name] for name in ("difference", "low", "high")]
     digits = 1 if factor != 1 else 2
-    words = "{:+.{d}f} [{:+.{d}f}, {:+.{d}f}]".format(*reach, d=digits) + f", n={count(one)}\n{_chance(one['p_holm'])}"
+    words = "{:+.{d}f} [{:+.{d}f}, {:+.{d}f}]".format(*reach, d=digits) + f", n={count(one)}\n{_chance(one)}"
     if none and not np.isnan(one["mde"]):
         seen = factor * one["mde"]
         axis.barh(y, 2 * seen, left=-seen, height=2 * half, color="#E4E4E4", edgecolor="#9A9A9A", lw=0.6, zorder=1)
@@ -327,8 +327,10 @@ def _difference(
     return reach
 
 
-def _chance(p: float) -> str:
-    return "no p" if np.isnan(p) else "p<0.001 (Holm)" if p < 0.001 else f"p={p:.2g} (Holm)"
+def _chance(one: Mapping[Any, Any]) -> str:
+    """The p-value: adjusted, or that of a row which belongs to no family of tests."""
+    p, kind = (one["p"], "alone") if np.isnan(one["p_holm"]) else (one["p_holm"], "Holm")
+    return "no p" if np.isnan(p) else f"p<0.001 ({kind})" if p < 0.001 else f"p={p:.2g} ({kind})"
 
 
 def _row_labels(axis: Axes, block: Mapping[tuple[str, str], Any], titles: Mapping[str, str] | None, tall: int) -> None:
