@@ -78,7 +78,12 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--turns", default=3, help="Answers of the target in a conversation.")
 @click.option("--system", default=None, metavar="TEXT", help="System message that every conversation opens with.")
 @click.option("--resample", default=0, metavar="K", help="The same conversations with other seeds: 1, 2, ...")
-@click.option("--until", default=None, metavar="RULE", help="Ask no further when '0.05' (half width) or '<= 0.15' is reached.")
+@click.option(
+    "--until",
+    default=None,
+    metavar="RULE",
+    help="Ask no further in a category when its metric is known to '0.05', or '<= 0.15' decided.",
+)
 @click.option("--concurrency", default=32, help="Most conversations in flight.")
 @click.option("--dry-run", is_flag=True, help="Say what the run would take, and end.")
 @click.option("--error-budget", default=0.1, metavar="SHARE", help="Share of conversations that may fail technically (0-1).")
@@ -92,7 +97,8 @@ def benchmark(targets: tuple[str, ...], categories: tuple[str, ...], dry_run: bo
     # Here a relative folder counts from where the command was given.
     settings |= {"category": categories or None, "out": Path(settings["out"]).resolve()}
     if dry_run:
-        amount = ("simulator", "judge", "suite", "category", "n", "turns", "seed", "max_tokens", "scenarios")
+        amount = ["simulator", "judge", "suite", "category", "n", "turns", "seed", "max_tokens", "scenarios"]
+        amount += ["system", "resample", "until"]
         click.echo(measure.forecast_benchmark(targets, **{name: settings[name] for name in amount}))
         return
     with _pool(workers) as executor:
@@ -100,6 +106,11 @@ def benchmark(targets: tuple[str, ...], categories: tuple[str, ...], dry_run: bo
     table = found.estimates
     shown = table.loc[table["topic"] == "all", ["model", "category", "metric", "value", "low", "high", "n", "n_unscored"]]
     click.echo(shown.to_string(index=False, float_format="{:.3f}".format))
+    for one in found.run.get("stopped", ()):
+        if one["held"] < one["planned"]:
+            click.echo(
+                f"{one['model']}, {one['category']}: {one['held']} of {one['planned']} were enough (--until {settings['until']})"
+            )
     click.echo(f"judge: {found.run['judge']['id']}; written to {found.out}")
     click.echo(f"used: {found.run['cost']['summary']}")
     _say_budget(settings["budget"], found.run["counts"]["unscored"])
@@ -227,31 +238,47 @@ def compare(
         raise InputError("--junit writes down what a gate found; give a rule with --gate.")
     if gate is not None:
         gates.parse(gate)  # a rule that cannot be read had better be known before the runs are
+    for name, place in (("--out", out and Path(out)), ("--junit", junit and Path(junit).parent)):
+        if place:
+            _folder(name, place)
+    if junit is not None and Path(junit).is_dir():
+        raise InputError(f"--junit {junit} is a folder; give the name of a file.")
     found = measure.compare(*(Path(folder).resolve() for folder in folders), margin=margin, **settings)
+    result = None if gate is None else found.gate(gate)
     shown = found.shown()
+    click.echo(found.sides().dropna(axis="columns", how="all").to_string(index=False))
     for (before, after), rows in shown.groupby(["before", "after"], sort=False):
         click.echo(f"{before} -> {after}")
         click.echo(rows.drop(columns=["before", "after"]).to_string(index=False))
     click.echo(f"judge: {', '.join(sorted(set(found.differences['judge'])))}")
+    for note in found.notes():
+        click.echo(note)
     if out is not None:
         click.echo(f"written to {_write(found, Path(out), margin)}")
-    if gate is None:
+    if result is None:
         return
-    result = found.gate(gate)
-    if junit is not None:
-        write_whole(Path(junit), lambda partial: partial.write_text(gates.junit(result, gate), encoding="utf-8"))
     for clause in result.clauses:
-        click.echo(clause.words, err=not (clause.passed or clause.excused))
+        click.echo(clause.words)
+    if junit is not None:
+        text = gates.junit(result, str(gate))
+        write_whole(Path(junit), lambda partial: partial.write_text(text, encoding="utf-8"))
     click.echo("gate: passed" if result.passed else "gate: failed", err=not result.passed)
     if not result.passed:
         sys.exit(1)
+
+
+def _folder(option: str, place: Path) -> None:
+    """Makes a folder before the work begins whose result it is to take."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{option}: {place} cannot be a folder ({error.strerror}); choose another place.") from None
 
 
 def _write(found: Any, folder: Path, margin: float | None) -> Path:
     """Tables and figures of a comparison."""
     from rai_kit import plots
 
-    folder.mkdir(parents=True, exist_ok=True)
     found.save(folder)
     figures = {"differences": plots.forest(found.differences, found.titles, margin)}
     figures["before_after"] = plots.before_after(found.differences, found.titles, found.refusals)

@@ -31,7 +31,13 @@ def ask(endpoint, tmp_path):
     endpoint.answer = answer
 
     def asked(name, model="wild", **settings):
-        given = {"category": ["jailbreak", "continuation", "grounding"], "n": 16, "turns": 1, "seed": 3} | settings
+        given = {
+            "category": ["jailbreak", "continuation", "grounding"],
+            "n": 16,
+            "turns": 1,
+            "seed": 3,
+            "concurrency": 4,
+        } | settings
         return measure.benchmark(f"{model}@{endpoint.url}", out=tmp_path / name, **given)
 
     return asked
@@ -99,6 +105,38 @@ def test_what_does_not_match_is_counted_and_refused(ask, tmp_path):
         measure.compare(tmp_path / "more")
 
 
+def test_damaged_folders_are_refused_with_the_way_out(ask, tmp_path):
+    ask("a"), ask("b", "tame")
+    folder = tmp_path / "b"
+    whole = {name: (folder / name).read_bytes() for name in ("run.json", "summary.json", "conversations.jsonl", "verdicts.jsonl")}
+    cut = {name: b"".join(whole[name].splitlines(keepends=True)[:-2]) for name in ("conversations.jsonl", "verdicts.jsonl")}
+    damages = [{"summary.json": b"[{"}, {"run.json": b'{"what": "benchmark"}'}, {"run.json": b"x"}, cut, dict.fromkeys(cut, b"")]
+    for damage in damages:
+        for name, data in (whole | damage).items():
+            (folder / name).write_bytes(data)
+        with pytest.raises(InputError, match=r"once more|no record"):
+            measure.compare(tmp_path / "a", folder)
+
+
+def test_arms_share_what_is_compared_and_say_what_was_left_out(ask, tmp_path):
+    ask("a"), ask("only", "tame", category="jailbreak")
+    found = measure.compare(tmp_path / "a", tmp_path / "only", common=True)
+    assert found.sides().set_index("folder")["left_out"].to_dict() == {"a": 32, "only": 0}
+    assert "left out: 32" in found.notes()[0]
+    pooled = found.rates[found.rates["category"] == "all"].set_index("model")
+    row = found.differences.set_index("category").loc["all"]
+    assert set(pooled["n"]) == {16}
+    assert pooled["value"].tolist() == pytest.approx([row["value_before"], row["value_after"]])
+    assert found.gate("harm.before <= 1").clauses[0].value == row["value_before"]
+
+
+def test_names_keep_the_model_where_models_differ(ask, tmp_path):
+    folders = [ask("a").out, ask("told", system="Be careful.").out, ask("b", "tame").out]
+    names = [arm.name for arm in measure.compare(*folders).arms]
+    assert [name.partition("@")[0] for name in names] == ["wild", "wild", "tame"]
+    assert len(set(names)) == 3
+
+
 def test_many_categories_are_compared_by_family(ask, tmp_path):
     settings = {"suite": "taxonomy", "category": None, "n": 1}
     ask("a", **settings), ask("b", "tame", **settings)
@@ -111,7 +149,7 @@ def test_many_categories_are_compared_by_family(ask, tmp_path):
 
 def test_red_teams_compare_by_goal_and_way_apart(endpoint, tmp_path):
     endpoint.answer = answer
-    settings = {"n": 12, "strategies": ["direct", "authority"], "queries": 2}
+    settings = {"n": 12, "strategies": ["direct", "authority"], "queries": 2, "concurrency": 4}
     measure.red_team(f"wild@{endpoint.url}", out=tmp_path / "a", **settings)
     measure.red_team(f"tame@{endpoint.url}", out=tmp_path / "b", **settings)
     found = measure.compare(tmp_path / "a", tmp_path / "b")
@@ -120,7 +158,7 @@ def test_red_teams_compare_by_goal_and_way_apart(endpoint, tmp_path):
     assert row["n"] + row["n_unscored"] == 24
     assert row["n_clusters"] == 12
     assert row["difference"] < 0
-    measure.attack_again(tmp_path / "a", f"tame@{endpoint.url}", out=tmp_path / "again")
+    measure.attack_again(tmp_path / "a", f"tame@{endpoint.url}", out=tmp_path / "again", concurrency=4)
     again = measure.compare(tmp_path / "a", tmp_path / "again", common=True)
     assert sorted(arm.name.rpartition(", ")[2] for arm in again.arms[1:]) == ["adaptive", "replay"]
     measure.benchmark(f"wild@{endpoint.url}", out=tmp_path / "talks", n=2, turns=1, category="jailbreak")
@@ -154,6 +192,12 @@ def test_the_gate_ends_with_1_and_says_what_failed(ask, tmp_path):
         (["--gate", "jailbrake.DR-1 <= 0.1"], "jailbreak"),
         (["--gate", "jailbreak.DR-1 <="], "number"),
         (["--gate", "harm.DR-1 <= 0.1"], "leave out DR-1"),
+        (["--gate", "jailbreak <= 15"], "0.15 or 15%"),
+        (["--gate", "harm.diff.p_holm <= 0.1"], "harm.diff.p"),
+        (["--gate", "grounding.DR-1 <= 0.1"], "ungroundedness"),
+        (["--margin", "15"], "0.05"),
+        (["--seed", "-1"], "at least 0"),
+        (["--out", "/proc/x/y"], "another place"),
         (["--junit", "x.xml"], "--gate"),
     ],
 )

@@ -229,13 +229,16 @@ def test_nothing_scored_is_said_and_takes_no_part_in_holm():
     other[1]["severity"] = 0
     found = compare_arms(pd.concat([before, other[0]]), pd.concat([after, other[1]]), METRICS, pooled=True).set_index("category")
     nothing = found.loc["jailbreak"]
+    assert nothing[["bound_low", "bound_high"]].tolist() == pytest.approx([-2 / 3, 2 / 3]), (
+        "of three pairs one side each is known at most"
+    )
     assert (nothing["n"], nothing["n_unscored"], nothing["finding"], nothing["method"]) == (
         0,
         3,
         "nothing scored",
         "nothing scored",
     )
-    assert nothing[["difference", "low", "high", "bound_low", "p", "p_holm", "mde", "ratio", "value_before"]].isna().all()
+    assert nothing[["difference", "low", "high", "p", "p_holm", "mde", "ratio", "value_before"]].isna().all()
     assert found.loc["harmful_content", "p_holm"] == found.loc["harmful_content", "p"] == pytest.approx(2 / 2**8)
 
 

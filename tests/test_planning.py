@@ -29,9 +29,7 @@ def test_the_default_share_that_breaks_is_always_possible():
         assert pairs_needed(before, after) > 5
 
 
-@pytest.mark.parametrize(
-    ("n", "discordant"), [(26, 0.357), (71, 0.21), (500, 0.02), (100, 0.0), (8, 0.1), (100, 1.0), (41.7, 0.3)]
-)
+@pytest.mark.parametrize(("n", "discordant"), [(71, 0.21), (500, 0.02), (100, 0.0), (80, 0.1), (100, 1.0), (61.7, 0.3)])
 def test_detectable_solves_the_equation_of_its_source(n, discordant):
     found = detectable(n, discordant)
     share = max(found, discordant)
@@ -43,7 +41,18 @@ def test_detectable_inverts_pairs_needed():
     for before, after, broken in ((0.42, 0.105, 0.021), (0.1, 0.05, 0.01), (0.02, 0.5, 0.49)):
         found = detectable(pairs_needed(before, after, broken), before - after + 2 * broken)
         assert found == pytest.approx(abs(before - after), rel=0.02)
-        assert found <= abs(before - after)
+
+
+@pytest.mark.parametrize(("n", "discordant"), [(6, 0.0), (8, 0.3), (10, 1.0), (20, 0.2), (40, 0.1)])
+def test_with_few_pairs_the_exact_test_has_the_power_that_is_promised(n, discordant):
+    found = detectable(n, discordant)
+    moved = max(found, discordant)
+    assert mcnemar_power(n, (moved + found) / 2, (moved - found) / 2) >= 0.8 - 1e-6
+
+
+def test_so_few_pairs_as_to_show_nothing_are_never_enough():
+    assert pairs_needed(1, 0) >= 6
+    assert mcnemar_power(pairs_needed(0.9, 0.05), 0.86, 0.01) >= 0.8
 
 
 def test_detectable_falls_with_pairs_and_rises_with_discordance_confidence_and_power():

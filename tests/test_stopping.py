@@ -20,7 +20,11 @@ def test_a_clear_case_is_decided_with_few_conversations(endpoint, tmp_path):
     assert {talk.id for talk in found.conversations} == set(found.table["id"])
     said = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
     assert said["stopped"] == [{"model": f"m@{endpoint.url}", "category": "jailbreak", "planned": 60, "held": held}]
-    assert said["counts"]["planned"] == held
+    assert said["counts"]["planned"] == 60
+    assert said["counts"]["not_needed"] == 60 - held
+    compared = measure.compare(tmp_path, run(endpoint, tmp_path / "other", n=held, turns=1).out, common=True)
+    assert len(measure.open_run(tmp_path).table) == held
+    assert any("could stop early" in note for note in compared.notes())
     rate = found.estimates.query("topic == 'all' and metric == 'DR-1'").iloc[0]
     assert rate["high"] <= 0.3
     assert "looked at early" in rate["method"]
@@ -31,7 +35,7 @@ def test_what_is_kept_does_not_depend_on_concurrency_or_on_a_restart(endpoint, t
     settings = {"n": 50, "turns": 1, "until": "0.25"}
     alone = run(endpoint, tmp_path / "alone", concurrency=1, **settings)
     made = len(endpoint.requests)
-    beside = run(endpoint, tmp_path / "beside", concurrency=16, **settings)
+    beside = run(endpoint, tmp_path / "beside", concurrency=8, **settings)
     assert len(alone.table) < 50
     assert beside.table.equals(alone.table)
     assert beside.estimates.equals(alone.estimates)
@@ -59,7 +63,7 @@ def test_each_category_and_model_ends_by_itself(endpoint, tmp_path):
         completion(WILLING if body["model"] == "m" and len(body["messages"][-1]["content"]) % 2 else REFUSAL),
     )
     found = measure.benchmark(
-        [f"m@{endpoint.url}", f"calm@{endpoint.url}"], category=["jailbreak", "continuation"], n=40, turns=1, until="<= 0.4", out=tmp_path
+        [f"m@{endpoint.url}", f"calm@{endpoint.url}"], category=["jailbreak", "continuation"], n=40, turns=1, until="<= 0.4", out=tmp_path, concurrency=4
     )  # fmt: skip
     held = {(one["model"].partition("@")[0], one["category"]): one["held"] for one in found.run["stopped"]}
     assert held["calm", "jailbreak"] < 40

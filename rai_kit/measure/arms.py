@@ -29,12 +29,14 @@ class Arm:
         folder: Of the run.
         table: Verdict or attempt table, its `category` being what is compared.
         run: What `run.json` says.
+        left_out: Rows that other arms lack, and that are in no table any more.
     """
 
     name: str
     folder: Path
     table: pd.DataFrame
     run: Mapping[str, Any]
+    left_out: int = 0
 
 
 def alike(runs: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
@@ -78,8 +80,11 @@ def arms_of(runs: Sequence[Any], family: Mapping[str, str]) -> list[Arm]:
             table = rows.assign(category=rows["category"].map(family)).reset_index(drop=True)
             found.append((dict(zip(parts, key, strict=True)) | {"folder": run.out.name}, Arm("", run.out, table, run.run)))
     labels = [label for label, _ in found]
-    for width in range(1, 5):  # as few words as tell all arms apart, the most telling first
+    several = len({label["model"] for label in labels}) > 1
+    for width in range(1, 5):  # as few words as tell all arms apart, the most telling first; the model wherever it differs
         for names in combinations(("model", "folder", "way", "arm"), width):
+            if several and "model" not in names:
+                continue
             words = [", ".join(str(label[name]) for name in names if name in label) for label in labels]
             if len(set(words)) == len(words):
                 return [replace(arm, name=word) for (_, arm), word in zip(found, words, strict=True)]
@@ -95,3 +100,22 @@ def key_of(arms: Sequence[Arm]) -> tuple[str, ...]:
         return ("goal", "strategy", "persona")
     again = {arm.run["parameters"].get("resample", 0) for arm in arms}
     return ("scenario",) if len(again) > 1 else ("scenario", "seed")
+
+
+def shared(arms: Sequence[Arm], key: Sequence[str], common: bool) -> list[Arm]:
+    """The arms with those rows alone that all of them have, in their own order.
+
+    Raises:
+        InputError: Arms hold different rows, and `common` does not allow that.
+    """
+    from rai_kit.metrics.pairs import aligned
+
+    tables, left_out = aligned([arm.table for arm in arms], [arm.name for arm in arms], key=key, common=common)
+    if not any(left_out):
+        return list(arms)
+    kept = set(tables[0][list(key)].itertuples(index=False, name=None))
+    found = []
+    for arm, left in zip(arms, left_out, strict=True):
+        inside = [row in kept for row in arm.table[list(key)].itertuples(index=False, name=None)]
+        found.append(replace(arm, table=arm.table[inside].reset_index(drop=True), left_out=left))
+    return found

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import isnan
+from dataclasses import dataclass, replace
+from math import inf, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rai_kit.gates import Result, Term, check, parse, unknown
-from rai_kit.measure.arms import Arm, By, alike, arms_of, categories_of, key_of
+from rai_kit.gates import COUNTS, Clause, Result, Term, check, parse, unknown
+from rai_kit.measure.arms import Arm, By, alike, arms_of, categories_of, key_of, shared
 from rai_kit.measure.opening import open_run
+from rai_kit.measure.stopping import widened
 from rai_kit.schema import Estimate, InputError
 
 if TYPE_CHECKING:
@@ -58,14 +59,23 @@ class Joined:
             **settings,
         )
 
-    def within(self, before: pd.DataFrame, after: pd.DataFrame, category: str, metric: str, margin: float) -> dict[str, Any]:
-        """Whether a category's difference stays within the margin; None where nothing is scored or its metric is a mean."""
+    def within(
+        self, before: pd.DataFrame, after: pd.DataFrame, category: str, metric_of: Mapping[str, str], margin: float
+    ) -> dict[str, Any]:
+        """Whether a difference (of a category, or of all together) stays within the margin; None for a mean, or nothing scored."""
+        import pandas as pd
+
         from rai_kit import metrics
 
-        if metric in metrics.MEANS or category == ALL:
+        chosen = {name: one for name, one in metric_of.items() if one not in metrics.MEANS and category in (name, ALL)}
+        if not chosen:
             return {"margin": margin, "non_inferior": None, "equivalent": None}
-        first, second = (table[table["category"] == category] for table in (before, after))
-        pairs = metrics.paired(first, second, metric, key=self.key, common=self.common, across_judges=self.across_judges)
+        parts = []
+        for name, one in chosen.items():
+            first, second = (table[table["category"] == name] for table in (before, after))
+            if len(first):
+                parts.append(metrics.paired(first, second, one, key=self.key, across_judges=self.across_judges))
+        pairs = replace(parts[0], frame=pd.concat([part.frame for part in parts], ignore_index=True))
         tests = {"non_inferior": metrics.non_inferior, "equivalent": metrics.equivalent}
         return {"margin": margin, **{name: test(pairs, margin, seed=self.seed).holds for name, test in tests.items()}}
 
@@ -105,6 +115,32 @@ class Comparison:
         found = Counter(self.differences["finding"])
         return f"Comparison({' / '.join(arm.name for arm in self.arms)}: {', '.join(f'{n} {what}' for what, n in found.items())})"
 
+    def sides(self) -> pd.DataFrame:
+        """Who the arms are: name, model, run folder, system message, re-sampling, rule to stop by, rows, and rows left out."""
+        import pandas as pd
+
+        told = ("system", "resample", "until")
+        return pd.DataFrame(
+            [
+                {"arm": arm.name, "model": _of(arm, "model"), "folder": arm.folder.name}
+                | {name: arm.run["parameters"].get(name) for name in told}
+                | {"rows": len(arm.table), "left_out": arm.left_out, "judge": _of(arm, "judge")}
+                for arm in self.arms
+            ]
+        )
+
+    def notes(self) -> list[str]:
+        """What a reader of the differences has to know."""
+        found = []
+        if any(arm.left_out for arm in self.arms):
+            counts = ", ".join(f"{arm.left_out} of {arm.name}" for arm in self.arms)
+            found.append(f"Only what all arms share is compared; left out: {counts}.")
+        if early := [arm.name for arm in self.arms if arm.run["parameters"].get("until")]:
+            found.append(f"{', '.join(early)} could stop early; differences and their p do not allow for that.")
+        if "seed" not in self.settings.key and "scenario" in self.settings.key:
+            found.append("Joined by scenario: the arms were sampled with other seeds.")
+        return found
+
     def shown(self) -> pd.DataFrame:
         """The differences to read: values with intervals as text, and beside every *no difference* what could have been shown."""
         from rai_kit import metrics
@@ -130,7 +166,7 @@ class Comparison:
         unscored = frame["n_unscored"].tolist()
         text["n"] = [f"{n} (+{left} unscored)" if left else str(n) for n, left in zip(frame["n"], unscored, strict=True)]
         text["finding"] = [
-            f"{finding} (could have shown {mde:.2g})" if finding.startswith("no difference") else finding
+            f"{finding} ({_could(mde)})" if finding.startswith("no difference") else finding
             for finding, mde in zip(frame["finding"], frame["mde"], strict=True)
         ]
         return text
@@ -145,6 +181,7 @@ class Comparison:
 
         rate = ["model", "category", "topic", "metric", "value", "n", "n_unscored"]
         frames = {
+            "arms": (self.sides(), None, "The arms"),
             "differences": (self.differences, self.shown(), "Paired differences, after minus before, with 95 % intervals"),
             "rates": (self.rates, read(self.rates, rate), "Rates with 95 % intervals"),
             "ranks": (
@@ -172,31 +209,71 @@ class Comparison:
         """
         if len(self.arms) != 2:
             raise InputError(f"a gate is about two arms, and these are {len(self.arms)}; compare two runs of one model each.")
-        return check(parse(rule), self._number)
+        read = parse(rule)
+        for clause in read.clauses():
+            self._sensible(clause)
+        return check(read, self._number)
+
+    def _sensible(self, clause: Clause) -> None:
+        """Refuses what no number could answer: an unknown name, a metric that a category does not have, a limit beyond the scale."""
+        from rai_kit import metrics
+
+        term = clause.term
+        if term.category not in (*self.metrics, *POOLED):
+            raise unknown(term, "category", [*self.metrics, "harm"])
+        if term.category in POOLED:
+            if term.metric is not None:
+                raise InputError(f"'{term}': {term.category} joins categories by each one's own metric; leave out {term.metric}.")
+            if term.field == "p_holm":
+                raise InputError(
+                    f"'{term}': {term.category} is one test, with nothing to adjust for; write {term.category}.diff.p."
+                )
+        own = self.metrics.get(term.category, "defect")
+        metric = term.metric or own
+        if metric.startswith("ASR@") != own.startswith("ASR@") and own != "defect":
+            raise unknown(term, "metric", [own])
+        if (metric == "ungroundedness") != (own == "ungroundedness") and metric != "refusal":
+            raise unknown(term, "metric", [own, "refusal"] if own == "ungroundedness" else [own, "refusal", "severity", "DR-1"])
+        top = metrics.MEANS.get(metric, 1.0)
+        span = {"ratio": (0.0, inf), "diff": (-top, top)}.get(term.part, (0.0, top))
+        if term.field in ("p", "p_holm", "unscored"):
+            span = (0.0, 1.0)
+        if term.field in COUNTS:
+            span = (0.0, inf)
+        if not span[0] <= clause.limit <= span[1]:
+            ends = f"{span[0]:g} or more" if span[1] == inf else f"{span[0]:g} to {span[1]:g}"
+            raise InputError(
+                f"'{clause}': {clause.limit:g} lies outside of what it is compared with; give {ends}"
+                + (" (a share: 15 % is 0.15 or 15%)." if span[1] == 1 else ".")
+            )
 
     def _number(self, term: Term) -> float:
         """What a term of a rule stands for."""
-        if term.category not in (*self.metrics, *POOLED):
-            raise unknown(term, "category", [*self.metrics, "harm"])
         pooled = term.category in POOLED
-        if pooled and term.metric is not None:
-            raise InputError(f"'{term}': {term.category} joins categories by each one's own metric; leave out {term.metric}.")
         if term.part in ("diff", "ratio"):
             row = self._difference(ALL if pooled else term.category, term.metric)
             field = {"diff": {"value": "difference"}, "ratio": {"value": "ratio", "low": "ratio_low", "high": "ratio_high"}}
             return float(row[field[term.part].get(term.field, term.field)])
         arm = self.arms[0 if term.part == "before" else 1]
-        one = _pooled(arm, self.metrics) if pooled else _rate(arm, term.category, term.metric or self.metrics[term.category])
+        one = self._shared(arm) if pooled else _rate(arm, term.category, term.metric or self.metrics[term.category], self.metrics)
         if term.field == "unscored":
             return one.n_unscored / (one.n + one.n_unscored) if one.n + one.n_unscored else float("nan")
         return float(getattr(one, term.field))
 
-    def _difference(self, category: str, metric: str | None) -> Mapping[str, Any]:
+    def _shared(self, arm: Arm) -> Estimate:
+        """An arm's rate over all categories, on what all arms share."""
+        rows = self.rates[(self.rates["category"] == ALL) & (self.rates["model"] == arm.name)].to_dict("records")
+        if not rows:
+            raise InputError("'harm': no category here is measured by a share of defects; name a category.")
+        return Estimate(**{str(name): value for name, value in rows[0].items()})
 
+    def _difference(self, category: str, metric: str | None) -> Mapping[str, Any]:
         found = self.differences
-        if metric is not None and metric != self.metrics[category]:
-            parts = [arm.table[arm.table["category"] == category] for arm in self.arms]
-            found = self.settings.compare(parts[0], parts[1], {category: metric})
+        if metric == "refusal":
+            found = self.refusals
+        elif metric is not None and metric != self.metrics[category]:  # with its whole family, for Holm's sake
+            before, after = self.arms
+            found = self.settings.compare(before.table, after.table, dict.fromkeys(self.metrics, metric))
         rows = found[found["category"] == category].to_dict("records")
         if not rows:
             raise InputError(f"'{category}': no pairs of it in both arms; compare runs that both ask about it.")
@@ -230,6 +307,10 @@ def compare(
 
     from rai_kit import metrics
 
+    if margin is not None and not 0 <= margin <= 1:
+        raise InputError(f"margin {margin:g} is no share; give a number from 0 to 1 (5 points are 0.05).")
+    if seed < 0:
+        raise InputError(f"seed is {seed}; give a whole number of at least 0.")
     runs = [open_run(folder) for folder in folders]
     kind, suite = alike([one.run for one in runs])
     metric_of, titles, family = categories_of(kind, suite, runs, by)
@@ -238,14 +319,19 @@ def compare(
         raise InputError(
             f"{len(arms)} arm to compare ({', '.join(arm.name for arm in arms) or 'none'}); give two run folders or more."
         )
+    settings = Joined(key_of(arms), common, across_judges, seed)
+    arms = shared(arms, settings.key, common)
     present = {name for arm in arms for name in arm.table["category"]}
     metric_of = {name: metric for name, metric in metric_of.items() if name in present}
-    settings = Joined(key_of(arms), common, across_judges, seed)
     every = pd.concat([arm.table.assign(model=arm.name) for arm in arms], ignore_index=True)
     rates = [
-        _rate(arm, name, metric) for arm in arms for name, metric in metric_of.items() if (arm.table["category"] == name).any()
+        _rate(arm, name, metric, metric_of)
+        for arm in arms
+        for name, metric in metric_of.items()
+        if (arm.table["category"] == name).any()
     ]
-    rates += [_pooled(arm, metric_of) for arm in arms]
+    shares = [name for name, metric in metric_of.items() if metric not in metrics.MEANS]
+    rates += [_pooled(arm, metric_of) for arm in arms if shares]
     of_talks = kind == "benchmark"
     if of_talks:
         rates += metrics.standardised(every, metric_of)
@@ -264,7 +350,9 @@ def compare(
             across_judges=across_judges,
             seed=seed,
         ),
-        curves=metrics.severity_curve(every, ("model", "category")) if of_talks else pd.DataFrame(),
+        curves=metrics.severity_curve(every[every["category"].isin(shares)], ("model", "category"))
+        if of_talks
+        else pd.DataFrame(),
         causes=metrics.causes(every),
         regression=_regression(arms, metric_of, common),
         settings=settings,
@@ -281,10 +369,7 @@ def _against_first(
     for arm in others if metric_of else ():
         found = settings.compare(first.table, arm.table, metric_of, names=(first.name, arm.name), pooled=pooled)
         if margin is not None:
-            answers = [
-                settings.within(first.table, arm.table, category, metric, margin)
-                for category, metric in zip(found["category"], found["metric"], strict=True)
-            ]
+            answers = [settings.within(first.table, arm.table, category, metric_of, margin) for category in found["category"]]
             found = found.join(pd.DataFrame(answers, index=found.index, dtype=object))
         frames.append(found)
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
@@ -300,7 +385,8 @@ def _regression(arms: Sequence[Arm], metric_of: Mapping[str, str], common: bool)
     first, names = arms[0], ("target", "simulator", "judge", "max_tokens", "temperature", "turns", "system")
 
     def setup(arm: Arm) -> list[Any]:
-        return [*(arm.run["parameters"].get(name) for name in names), _of(arm, "model"), _of(arm, "arm")]
+        way = [_of(arm, "way")] if "way" in arm.table else []
+        return [*(arm.run["parameters"].get(name) for name in names), _of(arm, "model"), _of(arm, "arm"), *way]
 
     for arm in arms[1:]:
         again = arm.run["parameters"].get("resample", 0) != first.run["parameters"].get("resample", 0)
@@ -309,22 +395,38 @@ def _regression(arms: Sequence[Arm], metric_of: Mapping[str, str], common: bool)
     return pd.DataFrame()
 
 
+def _could(mde: float) -> str:
+    return "so few pairs could show none" if isnan(mde) else f"could have shown {mde:.2g}"
+
+
 def _chance(p: float, kind: str) -> str:
     return "-" if isnan(p) else f"<0.001 ({kind})" if p < 0.001 else f"{p:.3f} ({kind})"
 
 
-def _rate(arm: Arm, category: str, metric: str) -> Estimate:
+def _rate(arm: Arm, category: str, metric: str, metric_of: Mapping[str, str]) -> Estimate:
+    """A category's rate; the rule's own, where the run could stop early, with the interval that allows for it."""
     from rai_kit import metrics
 
     rows = arm.table[arm.table["category"] == category]
-    return metrics.estimate(rows, metric, model=arm.name, arm=_of(arm, "arm"), category=category, topic=ALL)
+    one = metrics.estimate(rows, metric, model=arm.name, arm=_of(arm, "arm"), category=category, topic=ALL)
+    parameters = arm.run["parameters"]
+    if not parameters.get("until"):
+        return one
+    if metric == metric_of[category] and category in parameters["category"] and not arm.left_out:
+        return widened([one], rows.assign(model=arm.name), metric_of)[0]
+    return _stopped(one)
+
+
+def _stopped(one: Estimate) -> Estimate:
+    return replace(one, method=f"{one.method}; of a run that could stop early, which this interval does not know")
 
 
 def _pooled(arm: Arm, metric_of: Mapping[str, str]) -> Estimate:
     """The share of defects over all categories whose metric is a share, each by its own metric."""
     from rai_kit import metrics
 
-    return metrics.pooled_estimate(arm.table, metric_of, model=arm.name, arm=_of(arm, "arm"), category=ALL, topic=ALL)
+    one = metrics.pooled_estimate(arm.table, metric_of, model=arm.name, arm=_of(arm, "arm"), category=ALL, topic=ALL)
+    return _stopped(one) if arm.run["parameters"].get("until") else one
 
 
 def _of(arm: Arm, column: str) -> str:

@@ -118,17 +118,16 @@ class _Raw:
 
 
 def _difference(before: pd.DataFrame, after: pd.DataFrame, metric: str) -> _Raw:
-    """Mean of the paired differences with its interval."""
+    """Mean of the paired differences with the interval that `metrics.compare_arms` gives it."""
     import numpy as np
 
-    from rai_kit.metrics import mean_interval
+    from rai_kit.metrics.differences import difference_of
     from rai_kit.metrics.outcomes import values_of
 
-    said, top = values_of(before, metric)
-    apart = _values(after, metric) - said
-    keep = ~np.isnan(apart)
-    value, low, high, _ = mean_interval(apart[keep] + top, before["cluster"].to_numpy()[keep], 2 * top)
-    return _Raw(value - top, low - top, high - top, int(keep.sum()), int((~keep).sum()))
+    (one, top), (other, _) = values_of(before, metric), values_of(after, metric)
+    both = ~np.isnan(other - one)
+    found = difference_of(one[both], other[both], before["cluster"].to_numpy()[both], metric, top)
+    return _Raw(found.value, found.low, found.high, int(both.sum()), int((~both).sum()))
 
 
 def _names(raw: Any) -> dict[str, str]:

@@ -90,12 +90,13 @@ class _Cases(Sequence[Case]):
         return len(self._indices)
 
 
-def counts_of(table: pd.DataFrame) -> dict[str, Any]:
-    """Planned, reached, scored, and unscored by cause; they add up."""
+def counts_of(table: pd.DataFrame, planned: int) -> dict[str, Any]:
+    """Planned, reached, scored, unscored by cause, and those that a stopping rule spared (`not_needed`); they add up."""
     unscored = table.loc[~table["scored"], "cause"].fillna("unknown").value_counts().sort_index()
     return {
-        "planned": len(table),
+        "planned": planned,
         "reached": int((table["answers"] > 0).sum()),
         "scored": int(table["scored"].sum()),
         "unscored": {str(cause): int(count) for cause, count in unscored.items()},
+        **({"not_needed": planned - len(table)} if planned > len(table) else {}),
     }

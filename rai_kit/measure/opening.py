@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rai_kit.measure.attempts import RedTeam
 
 KINDS = ("benchmark", "red_team")
+AGAIN = "give the command that made it once more"
 
 
 def open_run(folder: str | Path) -> Benchmark | RedTeam:
@@ -28,8 +29,17 @@ def open_run(folder: str | Path) -> Benchmark | RedTeam:
     if run["what"] == "red_team":
         from rai_kit.measure.attempts import opened
 
-        return opened(path, run)
-    return _benchmark(path, run)
+        team = opened(path, run)
+        if unknown := team.table["source"].isna().sum():
+            raise InputError(f"{path}: {unknown} attempts are at goals that goals.jsonl does not hold; {AGAIN}.")
+        found: Benchmark | RedTeam = team
+        held = len(team.table) + len(team.search)
+    else:
+        found = _benchmark(path, run)
+        held = len(found.table) + run["counts"].get("not_needed", 0)
+    if not held or held != run["counts"].get("planned"):
+        raise InputError(f"{path} holds {held} of {run['counts'].get('planned')} planned records; {AGAIN}.")
+    return found
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -45,6 +55,9 @@ def _record(path: Path) -> dict[str, Any]:
         run: dict[str, Any] = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise InputError(f"{file} is no record of a run ({error}); give a folder that benchmark or red-team wrote.") from None
+    known = isinstance(run.get("parameters"), dict) and isinstance(run.get("counts"), dict)
+    if run.get("what") in KINDS and not (known and (run["what"] == "red_team" or isinstance(run.get("suite"), str))):
+        raise InputError(f"{file} lacks parameters, counts or suite; {AGAIN}.")
     if run.get("what") not in KINDS:
         raise InputError(f"{file} is the record of '{run.get('what')}'; what can be opened are runs of benchmark and red-team.")
     return run
@@ -66,6 +79,9 @@ def _benchmark(path: Path, run: dict[str, Any]) -> Benchmark:
             )
         rows.append(metrics.verdict_row(talk, verdict, scenarios[talk.scenario]))
     if next(verdicts, None) is not None:
-        raise InputError(f"{path} holds more verdicts than conversations; run the command that made it once more.")
-    summary = pd.DataFrame(msgspec.json.decode((path / "summary.json").read_bytes()))
+        raise InputError(f"{path} holds more verdicts than conversations; {AGAIN}.")
+    try:
+        summary = pd.DataFrame(msgspec.json.decode((path / "summary.json").read_bytes(), type=list[dict[str, Any]]))
+    except (OSError, msgspec.MsgspecError) as error:
+        raise InputError(f"{path / 'summary.json'} cannot be read ({error}); {AGAIN}.") from None
     return Benchmark(path, pd.DataFrame(rows), summary, run)

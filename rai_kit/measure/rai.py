@@ -187,14 +187,14 @@ def benchmark(
     }
     try:
         with locked(folder):
+            plans = parties.plans(drawn)
+            watch = None if rule is None else Watch(rule, metric_of, plans)
             _announce(setup, drawn, parties.ledger)
             started = datetime.now(UTC)
             shards_in = folder / "shards"
             take_in(store, shards_in)
             if executor is not None:
                 fill(store, shards_in, setup, drawn, executor, shards=shards, error_budget=error_budget)
-            plans = parties.plans(drawn)
-            watch = None if rule is None else Watch(rule, metric_of, plans)
             table = hold_and_judge(parties, plans, folder, concurrency, error_budget, watch)
             from rai_kit import metrics
 
@@ -206,7 +206,7 @@ def benchmark(
                 "suite": suite,
                 "parameters": parameters,
                 "simulator": repr(parties.user),
-                "counts": counts_of(table),
+                "counts": counts_of(table, len(plans)),
                 **({} if watch is None else {"stopped": watch.summary()}),
                 **how_made(parties, started),
             }
@@ -230,11 +230,16 @@ def forecast_benchmark(
     seed: int = 0,
     max_tokens: int = 96,
     scenarios: str | Path | None = None,
+    system: str | None = None,
+    resample: int = 0,
+    until: str | None = None,
 ) -> Forecast:
-    """What a `benchmark` with these settings will take (calls, tokens, money), without starting it."""
+    """What a `benchmark` with these settings takes at most (calls, tokens, money), without starting it."""
+    if until is not None:
+        _rule(until, False, None)
     addresses = (target,) if isinstance(target, str) else tuple(target)
     setup = Setup(addresses, simulator, judge, max_tokens)
-    return _forecast(setup, _draw(suite, category, n, turns, seed, scenarios), Prices.load())
+    return _forecast(setup, _arranged(_draw(suite, category, n, turns, seed, scenarios), system, resample), Prices.load())
 
 
 def _draw(

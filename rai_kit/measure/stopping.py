@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rai_kit.engine import Plan
-from rai_kit.schema import Estimate, Scenario, digest
+from rai_kit.schema import Estimate, InputError, Scenario, digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +54,10 @@ class Watch:
         self.known = dict.fromkeys(self.groups, 0)  # how many from the start on have come without a gap
         for _, category in self.groups:  # a rule that no data could meet, or any, had better be known before the first call
             metric = self.metrics[category]
-            self.rule.at([], MEANS.get(metric, 1.0), metric not in MEANS)
+            try:
+                self.rule.at([], MEANS.get(metric, 1.0), metric not in MEANS)
+            except InputError as error:
+                raise InputError(f"{category} ({metric}): {error}") from None
 
     def group(self, index: int) -> Group:
         """Whose end decides about a plan."""

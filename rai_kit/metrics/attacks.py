@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rai_kit.metrics.attempts import outcome_at
-from rai_kit.metrics.intervals import CONFIDENCE, Z, effective_size, mean_interval, rate_interval, wilson
+from rai_kit.metrics.intervals import (
+    CONFIDENCE,
+    Z,
+    cluster_sums,
+    effective_clusters,
+    effective_size,
+    mean_interval,
+    rate_interval,
+    wilson,
+)
 from rai_kit.schema import InputError
 
 if TYPE_CHECKING:
@@ -286,7 +295,10 @@ def _exact_low(values: NDArray[np.float64], goals: NDArray[Any], alpha: float) -
     from scipy.stats import beta, norm, t
 
     share, size, _ = effective_size(values, goals)
-    count = len(set(goals))
-    if 0 < share < 1 < count < len(values):  # `effective_size` has put in Student's t at 95 %: put in that of this level instead
-        size *= float((t.isf((1 - CONFIDENCE) / 2, count - 1) / Z * norm.isf(alpha) / t.isf(alpha, count - 1)) ** 2)
+    sizes = cluster_sums(values, goals)[1]
+    if (
+        0 < share < 1 < len(sizes) < len(values)
+    ):  # `effective_size` has put in Student's t at 95 %: put in that of this level instead
+        free = effective_clusters(sizes) - 1
+        size *= float((t.isf((1 - CONFIDENCE) / 2, free) / Z * norm.isf(alpha) / t.isf(alpha, free)) ** 2)
     return float(beta.ppf(alpha, share * size, (1 - share) * size + 1)) if share > 0 else 0.0

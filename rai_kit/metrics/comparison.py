@@ -95,8 +95,9 @@ def compare_arms(
         A row a category: `before`, `after`, `category`, `metric`, `n` (pairs scored in both arms), `n_unscored`, `n_clusters`,
         `value_before` and `value_after` (each with `_low`, `_high`), `difference` (after - before) with `low`, `high`, `bound_low`
         and `bound_high` (what the unscored allow, over all pairs), `ratio` (after / before) with `_low`, `_high`, `fixed` and `broken`
-        (pairs that went down and up), `p`, `p_holm`, `mde` (difference that these pairs show with 80 % power), `judge`, `method` and
-        `finding` (`lower`, `higher`, `no difference shown`, `nothing scored`; by `p_holm`, the pooled row by `p`).
+        (pairs that went down and up), `p`, `p_holm`, `mde` (difference that these pairs show with 80 % power after Holm's correction, NaN
+        where they can show none), `judge`, `method` and `finding` (`lower`, `higher`, `no difference shown`, `nothing scored`; by
+        `p_holm`, the pooled row by `p`).
 
     Raises:
         InputError: A category without a metric, or tables that do not match (see `pairs.paired`).
@@ -134,6 +135,7 @@ def compare_arms(
     frame["p_holm"] = _NAN
     if tested.any():
         frame.loc[tested, "p_holm"] = multipletests(frame.loc[tested, "p"], method="holm")[1]
+    frame["mde"] = [_detectable(row, int(tested.sum()) if family else 1) for row, family in zip(rows, tested, strict=True)]
     decides = frame["p_holm"].where(tested, frame["p"])
     frame["finding"] = [
         "nothing scored" if math.isnan(p) else "no difference shown" if p >= ALPHA else "lower" if difference < 0 else "higher"
@@ -163,10 +165,6 @@ def _compared(before: Floats, after: Floats, clusters: NDArray[Any], metric: str
             value, low, high, _ = rate_interval(values, kept)
         sides |= {side: value, f"{side}_low": low, f"{side}_high": high}
     fixed, broken = int((other < one).sum()), int((other > one).sum())
-    if metric in MEANS:
-        detect = (z_of(CONFIDENCE) + NormalDist().inv_cdf(POWER)) * (found.high - found.low) / (2 * z_of(CONFIDENCE))
-    else:
-        detect = detectable(found.size, (fixed + broken + 1) / (n + 2)) if n else _NAN
     return {
         "n": n,
         "n_unscored": len(before) - n,
@@ -175,15 +173,32 @@ def _compared(before: Floats, after: Floats, clusters: NDArray[Any], metric: str
         "difference": found.value,
         "low": found.low,
         "high": found.high,
-        "bound_low": float((np.nan_to_num(after, nan=0.0) - np.nan_to_num(before, nan=top)).mean()) if n else _NAN,
-        "bound_high": float((np.nan_to_num(after, nan=top) - np.nan_to_num(before, nan=0.0)).mean()) if n else _NAN,
+        "bound_low": float((np.nan_to_num(after, nan=0.0) - np.nan_to_num(before, nan=top)).mean()),
+        "bound_high": float((np.nan_to_num(after, nan=top) - np.nan_to_num(before, nan=0.0)).mean()),
         **dict(zip(("ratio", "ratio_low", "ratio_high"), found.ratio, strict=True)),
         "fixed": fixed,
         "broken": broken,
         "p": sign_flip(cluster_sums(other - one, kept)[0], seed) if n else _NAN,
-        "mde": detect,
+        "top": top,
+        "size": found.size,
         "method": found.method,
     }
+
+
+def _detectable(row: Mapping[str, Any], tests: int) -> float:
+    """Difference that the pairs of a row would show in one of so many tests with 80 % power; NaN where none would be shown.
+
+    Holm asks the first of `tests` p-values to be below alpha / tests. With k clusters no p is below 2 ** (1 - k).
+    """
+    alpha = ALPHA / max(tests, 1)
+    if not row["n"] or 2.0 ** (1 - row["n_clusters"]) >= alpha:
+        return _NAN
+    if row["metric"] not in MEANS:
+        discordant = (row["fixed"] + row["broken"] + 1) / (row["n"] + 2)
+        return detectable(row["size"], discordant, confidence=1 - alpha)
+    error = (row["high"] - row["low"]) / (2 * z_of(CONFIDENCE))
+    found = float((z_of(1 - alpha) + NormalDist().inv_cdf(POWER)) * error)
+    return found if found <= row["top"] else _NAN
 
 
 def non_inferior(pairs: Pairs, margin: float, *, seed: int = 0) -> MarginTest:
@@ -223,7 +238,8 @@ def _within(pairs: Pairs, margin: float, confidence: float, claim: str, *, both_
     if not len(frame):
         words = f"{pairs.metric}: no pair was scored in both arms, so nothing can be said of the margin {margin:g}."
         return MarginTest(None, margin, found.value, found.low, found.high, confidence, words)
-    holds = bool(found.high < margin and (not both_sides or found.low > -margin))
+    few = 2.0 ** (1 - frame["cluster"].nunique()) >= 1 - confidence  # no test of so few clusters can show anything
+    holds = bool(not few and found.high < margin and (not both_sides or found.low > -margin))
     words = (
         f"{pairs.metric}: difference {found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}] ({confidence:.0%} interval, "
         f"{len(frame)} pairs): {claim} {margin:g} {'shown' if holds else 'not shown'}."

@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rai_kit.metrics.intervals import CONFIDENCE, Floats, cluster_sums, mean_interval, squared_error, student, wilson, z_of
+from rai_kit.metrics.intervals import (
+    CONFIDENCE,
+    Floats,
+    cluster_sums,
+    effective_clusters,
+    mean_interval,
+    squared_error,
+    student,
+    wilson,
+    z_of,
+)
 from rai_kit.metrics.outcomes import MEANS
 
 Limits = tuple[float, float, float]
@@ -62,7 +72,8 @@ def difference_of(
         one, other, both = float(before.mean()), float(after.mean()), float((before * after).mean())
         wide_one, wide_other = ((share, *wilson(share * size, size, confidence)) for share in (one, other))
         low, high = _square_and_add(wide_one, wide_other, _correlation(one, other, both, size))
-        ratio = _ratio(wide_one, wide_other, _correlation(one, other, both))
+        apart = (before != after).any()  # two sides without any difference are still not known to be one and the same
+        ratio = _ratio(wide_one, wide_other, _correlation(one, other, both, math.inf if apart else size))
         return Difference(value, low, high, ratio, size, f"Newcombe paired{words}")
     if (sums != 0).sum() < DIFFER:
         shift = value / top / 2 + 0.5
@@ -88,7 +99,7 @@ def _effective_pairs(change: Floats, sums: Floats, sizes: Floats, confidence: fl
     if count == 1 or spread == 0:
         return float(count), f", {count} clusters"
     design = max(1.0, squared_error(sums, sizes) / (spread / n))
-    size = n / design * (z_of(confidence) / student(count, confidence)) ** 2
+    size = n / design * (z_of(confidence) / student(effective_clusters(sizes), confidence)) ** 2
     return size, f", effective n {size:.1f} of {count} clusters"
 
 

@@ -88,6 +88,10 @@ def aligned(
     key = list(key or key_of(tables[0]))
     for name, table in zip(names, tables, strict=True):
         _check(table, name, key)
+    for column in key:
+        kinds = {str(table[column].dtype.kind) in "iuf" for table in tables}
+        if len(kinds) > 1:
+            raise InputError(f"{column} is a number in one table and a text in another; give both as they were written.")
     places = tables[0][key].assign(place0=np.arange(len(tables[0])))
     for number, table in enumerate(tables[1:], start=1):
         places = places.merge(table[key].assign(**{f"place{number}": np.arange(len(table))}), on=key)
@@ -118,7 +122,9 @@ def judge_of(tables: Sequence[pd.DataFrame], across_judges: bool = False) -> str
     judges = list(dict.fromkeys(name for names in each for name in names))
     if len(judges) > 1 and (not across_judges or any(len(names) > 1 for names in each)):
         way_out = "judge all by the same judge" + (
-            "." if any(len(names) > 1 for names in each) else ", or pass across_judges=True to compare them all the same."
+            "."
+            if any(len(names) > 1 for names in each)
+            else ", or pass across_judges=True (--across-judges) to compare them all the same."
         )
         raise InputError(
             f"verdicts of {len(judges)} judges ({', '.join(judges)}); rates of different judges do not compare: {way_out}"
@@ -135,6 +141,11 @@ def _check(table: pd.DataFrame, name: str, key: Sequence[str]) -> None:
     if len(arms) > 1:
         listed = "; ".join(f"{model}, {arm}" for model, arm in arms.itertuples(index=False))
         raise InputError(f"{name} holds {len(arms)} models or arms ({listed}); give the rows of one.")
+    cluster = cluster_of(table)
+    if unknown := int(table[cluster].isna().sum()):
+        raise InputError(
+            f"{unknown} of {len(table)} rows of {name} have no {cluster}; give each one, its own where it shares none."
+        )
     again = table.duplicated(list(key), keep=False).to_numpy()
     if again.any():
         place = int(np.flatnonzero(again)[0])

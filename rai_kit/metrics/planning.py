@@ -15,6 +15,10 @@ from rai_kit.metrics.intervals import CONFIDENCE, z_of
 from rai_kit.schema import InputError
 
 POWER = 0.8
+FEW = 20
+"""With fewer pairs the approximate number of pairs is raised until the exact test has the power."""
+SMALL = 60
+"""With fewer pairs the approximation promises too much, and the exact test's own power decides."""
 AGAINST = 0.2
 """Share of the smaller rate that is taken to move against the trend, where nobody says."""
 
@@ -35,7 +39,7 @@ def detectable(n: float, discordant: float, *, confidence: float = CONFIDENCE, p
     Raises:
         InputError: A share, confidence or power out of range.
 
-    Source: Connett, Smith and McHugh 1987, solved for the difference.
+    Source: Connett, Smith and McHugh 1987, solved for the difference; below 60 pairs by the exact power (`mcnemar_power`).
     """
     _check(confidence, power)
     z, quantile = z_of(confidence), NormalDist().inv_cdf(power)
@@ -44,11 +48,29 @@ def detectable(n: float, discordant: float, *, confidence: float = CONFIDENCE, p
     _check(confidence, power, discordant=discordant)
     spread = n + quantile**2
     found = math.sqrt(discordant) * (z * math.sqrt(n) + quantile * math.sqrt(spread - z * z)) / spread
-    if 0 < found <= discordant:
+    if not 0 < found <= discordant:
+        # All discordant pairs point one way: sqrt(n d) = z + quantile sqrt(1 - d), which d = sin(angle)^2 solves.
+        angle = math.asin(z / math.sqrt(spread)) + math.atan2(quantile, math.sqrt(n))
+        found = math.sin(min(angle, math.pi / 2)) ** 2
+    return found if n >= SMALL else _exactly(int(n), discordant, found, confidence, power)
+
+
+def _exactly(n: int, discordant: float, found: float, confidence: float, power: float) -> float:
+    """The smallest difference, from the approximation on upwards, for which the exact test has the power."""
+
+    def enough(difference: float) -> bool:
+        moved = max(discordant, difference)
+        return mcnemar_power(n, min((moved + difference) / 2, 1.0), max((moved - difference) / 2, 0.0), confidence) >= power
+
+    if enough(found):
         return found
-    # All discordant pairs point one way: sqrt(n d) = z + quantile sqrt(1 - d), which d = sin(angle)^2 solves.
-    angle = math.asin(z / math.sqrt(spread)) + math.atan2(quantile, math.sqrt(n))
-    return math.sin(min(angle, math.pi / 2)) ** 2
+    if not enough(1.0):
+        return float("nan")
+    low, high = found, 1.0
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def pairs_needed(
@@ -81,7 +103,10 @@ def pairs_needed(
     difference, discordant = before - after, before - after + 2 * broken
     z, quantile = z_of(confidence), NormalDist().inv_cdf(power)
     rest = math.sqrt(max(discordant - difference**2, 0.0))
-    return math.ceil((z * math.sqrt(discordant) + quantile * rest) ** 2 / difference**2)
+    found = math.ceil((z * math.sqrt(discordant) + quantile * rest) ** 2 / difference**2)
+    while found < FEW and mcnemar_power(found, before - after + broken, broken, confidence) < power:
+        found += 1  # the approximation is none for so few pairs
+    return found
 
 
 def mcnemar_power(n: int, fixed: float, broken: float, confidence: float = CONFIDENCE) -> float:

@@ -78,6 +78,7 @@ def ranks(
         clusters = parts[0][cluster_of(parts[0])].to_numpy()[scored]
         values = columns[scored]
         n, apart = len(values), told_apart(values, clusters, seed=seed)
+        totals, same = values.sum(axis=0), 1e-9 * max(1.0, n * top)  # sums of thirds and tenths differ in their last digits
         for number, name in enumerate(tables):
             own = values[:, number]
             interval = mean_interval(own, clusters, top, seed=seed) if metric in MEANS else rate_interval(own, clusters)
@@ -87,7 +88,7 @@ def ranks(
                     "metric": metric,
                     "model": name,
                     **dict(zip(("value", "low", "high"), interval, strict=False)),
-                    "rank": 1.0 + (values.sum(axis=0) < own.sum()).sum() if n else float("nan"),
+                    "rank": 1.0 + (totals < totals[number] - same).sum() if n else float("nan"),
                     "rank_low": 1 + int(apart[:, number].sum()),
                     "rank_high": len(tables) - int(apart[number].sum()),
                     "n": n,

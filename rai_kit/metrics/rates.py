@@ -150,7 +150,7 @@ def pooled_estimate(table: pd.DataFrame, metrics: Mapping[str, str], *, seed: in
     named = set(used.values())
     metric = named.pop() if len(named) == 1 else "defect"
     clusters = table[cluster_of(table)].to_numpy()[rows]
-    found = _estimate(values[rows], 1.0, clusters, judge_of(table["judge"].unique()), metric, None, seed)
+    found = _estimate(values[rows], 1.0, clusters, judge_of(table["judge"][rows].unique()), metric, None, seed)
     return Estimate(**{**labels, **found})
 
 

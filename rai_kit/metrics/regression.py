@@ -56,7 +56,11 @@ def regression_to_mean(
     parts = []
     for name, one in chosen.items():
         was, now = (table if name is None else table[table["category"] == name] for table in (first, again))
+        if (not len(was) and not len(now)) or (common and not (len(was) and len(now))):
+            continue
         parts.append(paired(was, now, one, key=key, common=common).frame)
+    if not parts:
+        raise InputError(f"no rows of {', '.join(map(str, chosen))} stand in both tables; give runs of the same scenarios.")
     frame = pd.concat(parts, ignore_index=True)
     before, after = frame["before"].to_numpy(dtype=float), frame["after"].to_numpy(dtype=float)
     rows = []

@@ -16,6 +16,7 @@ from rai_kit.metrics.intervals import (
     NOTHING,
     Floats,
     cluster_codes,
+    effective_clusters,
     effective_size,
     rate_interval,
     student,
@@ -126,7 +127,10 @@ def critical_value(indicators: Floats, clusters: NDArray[Any], confidence: float
     """
     codes = cluster_codes(clusters)
     count = int(codes.max()) + 1
-    free = 0.0 if count in (1, len(codes)) else count - 1.0  # as `effective_size`: no t quantile where none was applied there
+    alone = count in (1, len(codes))
+    free = (
+        0.0 if alone else effective_clusters(np.bincount(codes).astype(float)) - 1
+    )  # as `effective_size`: no t quantile where none was applied there
     shares = indicators.mean(axis=0)
     inner = (shares > 0) & (shares < 1)
     residuals = np.stack([np.bincount(codes, weights=column) for column in (indicators - shares).T[inner]] or [codes[:0]], axis=1)
@@ -135,17 +139,17 @@ def critical_value(indicators: Floats, clusters: NDArray[Any], confidence: float
     residuals = residuals[:, seen] / spread[seen]
     correlation = residuals.T @ residuals
     distinct = [column for column in range(len(correlation)) if (correlation[column, :column] < 1 - 1e-9).all()]
-    alone = int((inner.sum() - seen.sum()) + (shares == 0).any() + (shares == 1).any())
+    apart = int((inner.sum() - seen.sum()) + (shares == 0).any() + (shares == 1).any())
     pointwise = z_of(confidence)
-    if len(distinct) + alone < 2:
+    if len(distinct) + apart < 2:
         return pointwise
     free = float(f"{free:.2g}")  # close enough, and the samples of a long table are made once
     scale, normal = _sample(free)
     values, vectors = np.linalg.eigh(correlation[np.ix_(distinct, distinct)])
     used = len(distinct)
     together = normal[:, :used] @ (vectors * np.sqrt(np.maximum(values, 0))).T
-    largest = np.abs(np.concatenate([together, normal[:, used : used + alone]], axis=1)).max(axis=1) / scale
-    ratio = pointwise / student(int(free) + 1, confidence) if free else 1.0
+    largest = np.abs(np.concatenate([together, normal[:, used : used + apart]], axis=1)).max(axis=1) / scale
+    ratio = pointwise / student(free + 1, confidence) if free else 1.0
     return max(pointwise, float(np.quantile(largest, confidence)) * ratio)
 
 

@@ -17,6 +17,7 @@ from rai_kit.metrics.intervals import (
     Floats,
     Interval,
     cluster_codes,
+    effective_clusters,
     mean_interval,
     rate_interval,
     student,
@@ -134,7 +135,7 @@ def standard_interval(
     sizes = np.maximum(np.bincount(topics, minlength=len(mix)), 1)
     weights, rates = (mix / sizes)[topics], np.bincount(topics, weights=values, minlength=len(mix)) / sizes
     value, codes = float(mix @ rates), cluster_codes(clusters)
-    count = int(codes.max()) + 1
+    count, worth = int(codes.max()) + 1, effective_clusters(np.bincount(codes).astype(float))
     inside = np.bincount(np.unique(topics * count + codes) // count, minlength=len(mix))[topics]  # clusters in the case's topic
     factor = np.sqrt(inside / np.maximum(inside - 1, 1))
     # A topic of one cluster shows no spread of its own: there the distance from the whole stands in, which is conservative.
@@ -147,13 +148,13 @@ def standard_interval(
         if left < 5 or variance < 1e-18:
             low, high = wilson(value / top * independent, independent)
             return value, top * low, top * high, f"standardised, Wilson on the scale, effective n {independent:.1f}{clustered}"
-        half = student(count) * variance**0.5
+        half = student(worth) * variance**0.5
         words = f"standardised, clustered standard error {variance**0.5:.3g}, {count} clusters"
         return value, max(0.0, value - half), min(top, value + half), words
     size = independent
     if variance > 1e-18:
         size = min(value * (1 - value) / variance, float(1 / (weights**2).sum()))
-        size *= (z_of(CONFIDENCE) / student(count)) ** 2 if clustered else 1
+        size *= (z_of(CONFIDENCE) / student(worth)) ** 2 if clustered else 1
     if rates[topics].min() == rates[topics].max() and rates[topics].max() in (0.0, 1.0):
         value = float(rates[topics].max())  # the weights add up to 1 but for the last digit
     return value, *wilson(value * size, size), f"standardised, Wilson, effective n {size:.1f}{clustered}"

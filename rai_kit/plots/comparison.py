@@ -41,7 +41,7 @@ def before_after(
     blocks = _blocks(comparison)
     if not blocks:
         return nothing(*_single(), _NO_PAIRS)
-    beside = [] if refusals is None or not len(refusals) else [_rows(refusals)]
+    beside = [] if refusals is None or not len(refusals) else [_rows(_in_order(refusals, comparison))]
     slots = max(_slots(rows) for block in [*blocks, *beside] for rows in block.values())
     tall = [len(block) for block in blocks]
     tall[0] = max(tall[0], *(len(block) for block in beside), 1)
@@ -65,6 +65,13 @@ def before_after(
     marks = [(befores, "o", _BEFORE, "white"), *((label(arm), *_arm(place)) for place, arm in enumerate(arms))]
     _legend(figure, marks, min(4, 1 + len(arms)))
     return figure
+
+
+def _in_order(refusals: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
+    """Refusals as far as possible in the order of the rows that they stand beside: shares before means."""
+    means = comparison["metric"].isin(("ungroundedness", "severity"))
+    order = list(dict.fromkeys([*comparison.loc[~means, "category"], *comparison.loc[means, "category"], *refusals["category"]]))
+    return refusals.sort_values("category", key=lambda column: column.map(order.index), kind="stable")
 
 
 @styled
@@ -110,8 +117,11 @@ def forest(comparison: pd.DataFrame, titles: Mapping[str, str] | None = None, ma
     marks: list[Any] = [
         Line2D([], [], marker=_arm(place)[0], color=_arm(place)[1], lw=2, label=label(arm)) for place, arm in enumerate(arms)
     ]
-    marks.append(Line2D([], [], marker="o", color=QUIET, mfc="white", lw=2, label="hollow: no difference shown"))
-    marks.append(Patch(facecolor="#E4E4E4", edgecolor="#9A9A9A", label="too small to be shown with these pairs"))
+    none = comparison[comparison["finding"] == "no difference shown"]
+    if len(none):
+        marks.append(Line2D([], [], marker="o", color=QUIET, mfc="white", lw=2, label="hollow: no difference shown"))
+    if none["mde"].notna().any():
+        marks.append(Patch(facecolor="#E4E4E4", edgecolor="#9A9A9A", label="too small to be shown with these pairs"))
     if margin is not None and any(_scale(block)[0] != 1 for block in blocks):
         marks.append(Patch(facecolor="#E69F00", alpha=0.3, label=f"margin: ±{100 * margin:.3g} points"))
     figure.legend(handles=marks, loc="outside upper center", ncols=2, fontsize=8.5)
@@ -288,7 +298,7 @@ def _pairs(axis: Axes, y: float, rows: Sequence[Mapping[Any, Any]], arms: Sequen
         _mark(axis, _plain(after), at, factor, marker, colour, face)
         if np.isnan(after[""]):
             axis.text(0.01 * (100 if not means else 4), at - step / 2, "nothing scored", va="center", fontsize=7.5, color=QUIET)
-        fixed, broken = ("lower", "higher") if means else ("fixed", "broken")
+        fixed, broken = ("fewer", "more") if one["metric"] == "refusal" else ("lower", "higher") if means else ("fixed", "broken")
         words = f"n={count(one)}" + (f"; {fixed} {one['fixed']:.0f}, {broken} {one['broken']:.0f}" if one["n"] else "")
         axis.text(1.02, at if len(rows) > 1 else y, words, transform=axis.get_yaxis_transform(), va="center", fontsize=8)
         at += step
