@@ -27,7 +27,9 @@ def runs(tmp_path_factory):
     """
     folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
     notebooks = report.find_notebooks()
-    for folder, chosen in zip(folders, (notebooks, [path for path in notebooks if not path.stem.startswith(("02", "07"))]), strict=True):
+    for folder, chosen in zip(
+        folders, (notebooks, [path for path in notebooks if not path.stem.startswith(("02", "07"))]), strict=True
+    ):
         report.run_notebooks(chosen, "smoke", [], folder, progress=lambda words: None)
     return folders
 

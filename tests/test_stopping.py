@@ -62,9 +62,9 @@ def test_each_category_and_model_ends_by_itself(endpoint, tmp_path):
         200,
         completion(WILLING if body["model"] == "m" and len(body["messages"][-1]["content"]) % 2 else REFUSAL),
     )
-    found = measure.benchmark(
-        [f"m@{endpoint.url}", f"calm@{endpoint.url}"], category=["jailbreak", "continuation"], n=40, turns=1, until="<= 0.4", out=tmp_path, concurrency=4
-    )  # fmt: skip
+    targets = [f"m@{endpoint.url}", f"calm@{endpoint.url}"]
+    settings = {"category": ["jailbreak", "continuation"], "n": 40, "turns": 1, "until": "<= 0.4", "concurrency": 4}
+    found = measure.benchmark(targets, out=tmp_path, **settings)
     held = {(one["model"].partition("@")[0], one["category"]): one["held"] for one in found.run["stopped"]}
     assert held["calm", "jailbreak"] < 40
     assert held["calm", "continuation"] < 40
