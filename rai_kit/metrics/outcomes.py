@@ -77,8 +77,6 @@ def _flags(column: pd.Series) -> NDArray[np.float64]:
     """
     if column.dtype == bool:
         return column.to_numpy(dtype=float)
-    missing = column.isna().to_numpy()
-    given = [float("nan") if gone else one for one, gone in zip(column, missing, strict=True)]
-    if odd := [one for one, gone in zip(given, missing, strict=True) if not gone and one not in (True, False)]:
+    if odd := [one for one in column.dropna().unique() if one not in (True, False)]:
         raise InputError(f"{column.name} is {odd[0]!r} in a row; give True or False, and nothing where it is not known.")
-    return np.array([float(one) for one in given], dtype=float)
+    return np.asarray(column.astype(object).map({True: 1.0, False: 0.0}), dtype=np.float64)

@@ -326,7 +326,9 @@ def _difference(
     reach = [factor * one[name] for name in ("difference", "low", "high")]
     digits = 1 if factor != 1 else 2
     words = "{:+.{d}f} [{:+.{d}f}, {:+.{d}f}]".format(*reach, d=digits) + f", n={count(one)}\n{_chance(one)}"
-    if none and not np.isnan(one["mde"]):
+    if none and np.isnan(one["mde"]):
+        words += "; too few pairs to show any"
+    elif none:
         seen = factor * one["mde"]
         axis.barh(y, 2 * seen, left=-seen, height=2 * half, color="#E4E4E4", edgecolor="#9A9A9A", lw=0.6, zorder=1)
         words += f"; could have shown {seen:.{digits}f} {unit}"
