@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rai_kit.data import suite as suite_of
 from rai_kit.data import taxonomy
-from rai_kit.schema import InputError
+from rai_kit.measure.stopping import widened
+from rai_kit.schema import Estimate, InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+ALL = "all"
+"""What all categories together are called whose metric is a share of defects."""
 By = Literal["category", "family"]
 MANY = 12
 """With more categories than this, families are compared."""
@@ -37,6 +40,10 @@ class Arm:
     table: pd.DataFrame
     run: Mapping[str, Any]
     left_out: int = 0
+
+    def only(self, column: str) -> str:
+        """What all rows of its table have in common."""
+        return str(self.table[column].iloc[0])
 
 
 def alike(runs: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
@@ -119,3 +126,29 @@ def shared(arms: Sequence[Arm], key: Sequence[str], common: bool) -> list[Arm]:
         inside = [row in kept for row in arm.table[list(key)].itertuples(index=False, name=None)]
         found.append(replace(arm, table=arm.table[inside].reset_index(drop=True), left_out=left))
     return found
+
+
+def rate_of(arm: Arm, category: str, metric: str, metric_of: Mapping[str, str]) -> Estimate:
+    """A category's rate; the rule's own, where the run could stop early, with the interval that allows for it."""
+    from rai_kit import metrics
+
+    rows = arm.table[arm.table["category"] == category]
+    one = metrics.estimate(rows, metric, model=arm.name, arm=arm.only("arm"), category=category, topic=ALL)
+    parameters = arm.run["parameters"]
+    if not parameters.get("until"):
+        return one
+    if metric == metric_of[category] and category in parameters["category"] and not arm.left_out:
+        return widened([one], rows.assign(model=arm.name), metric_of)[0]
+    return _stopped(one)
+
+
+def _stopped(one: Estimate) -> Estimate:
+    return replace(one, method=f"{one.method}; of a run that could stop early, which this interval does not know")
+
+
+def pooled_rate(arm: Arm, metric_of: Mapping[str, str]) -> Estimate:
+    """The share of defects over all categories whose metric is a share, each by its own metric."""
+    from rai_kit import metrics
+
+    one = metrics.pooled_estimate(arm.table, metric_of, model=arm.name, arm=arm.only("arm"), category=ALL, topic=ALL)
+    return _stopped(one) if arm.run["parameters"].get("until") else one

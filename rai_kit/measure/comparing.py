@@ -10,22 +10,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf, isnan
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rai_kit.gates import COUNTS, Clause, Result, Term, check, parse, unknown
-from rai_kit.measure.arms import Arm, By, alike, arms_of, categories_of, key_of, shared
+from rai_kit.gates import Result
+from rai_kit.measure.arms import ALL, Arm, By, alike, arms_of, categories_of, key_of, pooled_rate, rate_of, shared
 from rai_kit.measure.opening import open_run
-from rai_kit.measure.stopping import widened
-from rai_kit.schema import Estimate, InputError
+from rai_kit.schema import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ALL = "all"
-POOLED = (ALL, "harm")
-"""What a gate calls all categories together whose metric is a share of defects."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +117,9 @@ class Comparison:
         told = ("system", "resample", "until")
         return pd.DataFrame(
             [
-                {"arm": arm.name, "model": _of(arm, "model"), "folder": arm.folder.name}
+                {"arm": arm.name, "model": arm.only("model"), "folder": arm.folder.name}
                 | {name: arm.run["parameters"].get(name) for name in told}
-                | {"rows": len(arm.table), "left_out": arm.left_out, "judge": _of(arm, "judge")}
+                | {"rows": len(arm.table), "left_out": arm.left_out, "judge": arm.only("judge")}
                 for arm in self.arms
             ]
         )
@@ -207,77 +202,9 @@ class Comparison:
         Raises:
             InputError: No rule, a name that this comparison does not know, or more than two arms.
         """
-        if len(self.arms) != 2:
-            raise InputError(f"a gate is about two arms, and these are {len(self.arms)}; compare two runs of one model each.")
-        read = parse(rule)
-        for clause in read.clauses():
-            self._sensible(clause)
-        return check(read, self._number)
+        from rai_kit.measure.gating import evaluate
 
-    def _sensible(self, clause: Clause) -> None:
-        """Refuses what no number could answer: an unknown name, a metric that a category does not have, a limit beyond the scale."""
-        from rai_kit import metrics
-
-        term = clause.term
-        if term.category not in (*self.metrics, *POOLED):
-            raise unknown(term, "category", [*self.metrics, "harm"])
-        if term.category in POOLED:
-            if term.metric is not None:
-                raise InputError(f"'{term}': {term.category} joins categories by each one's own metric; leave out {term.metric}.")
-            if term.field == "p_holm":
-                raise InputError(
-                    f"'{term}': {term.category} is one test, with nothing to adjust for; write {term.category}.diff.p."
-                )
-        own = self.metrics.get(term.category, "defect")
-        metric = term.metric or own
-        if metric.startswith("ASR@") != own.startswith("ASR@") and own != "defect":
-            raise unknown(term, "metric", [own])
-        if (metric == "ungroundedness") != (own == "ungroundedness") and metric != "refusal":
-            raise unknown(term, "metric", [own, "refusal"] if own == "ungroundedness" else [own, "refusal", "severity", "DR-1"])
-        top = metrics.MEANS.get(metric, 1.0)
-        span = {"ratio": (0.0, inf), "diff": (-top, top)}.get(term.part, (0.0, top))
-        if term.field in ("p", "p_holm", "unscored"):
-            span = (0.0, 1.0)
-        if term.field in COUNTS:
-            span = (0.0, inf)
-        if not span[0] <= clause.limit <= span[1]:
-            ends = f"{span[0]:g} or more" if span[1] == inf else f"{span[0]:g} to {span[1]:g}"
-            raise InputError(
-                f"'{clause}': {clause.limit:g} lies outside of what it is compared with; give {ends}"
-                + (" (a share: 15 % is 0.15 or 15%)." if span[1] == 1 else ".")
-            )
-
-    def _number(self, term: Term) -> float:
-        """What a term of a rule stands for."""
-        pooled = term.category in POOLED
-        if term.part in ("diff", "ratio"):
-            row = self._difference(ALL if pooled else term.category, term.metric)
-            field = {"diff": {"value": "difference"}, "ratio": {"value": "ratio", "low": "ratio_low", "high": "ratio_high"}}
-            return float(row[field[term.part].get(term.field, term.field)])
-        arm = self.arms[0 if term.part == "before" else 1]
-        one = self._shared(arm) if pooled else _rate(arm, term.category, term.metric or self.metrics[term.category], self.metrics)
-        if term.field == "unscored":
-            return one.n_unscored / (one.n + one.n_unscored) if one.n + one.n_unscored else float("nan")
-        return float(getattr(one, term.field))
-
-    def _shared(self, arm: Arm) -> Estimate:
-        """An arm's rate over all categories, on what all arms share."""
-        rows = self.rates[(self.rates["category"] == ALL) & (self.rates["model"] == arm.name)].to_dict("records")
-        if not rows:
-            raise InputError("'harm': no category here is measured by a share of defects; name a category.")
-        return Estimate(**{str(name): value for name, value in rows[0].items()})
-
-    def _difference(self, category: str, metric: str | None) -> Mapping[str, Any]:
-        found = self.differences
-        if metric == "refusal":
-            found = self.refusals
-        elif metric is not None and metric != self.metrics[category]:  # with its whole family, for Holm's sake
-            before, after = self.arms
-            found = self.settings.compare(before.table, after.table, dict.fromkeys(self.metrics, metric))
-        rows = found[found["category"] == category].to_dict("records")
-        if not rows:
-            raise InputError(f"'{category}': no pairs of it in both arms; compare runs that both ask about it.")
-        return {str(name): value for name, value in rows[0].items()}
+        return evaluate(self, rule)
 
 
 def compare(
@@ -325,13 +252,13 @@ def compare(
     metric_of = {name: metric for name, metric in metric_of.items() if name in present}
     every = pd.concat([arm.table.assign(model=arm.name) for arm in arms], ignore_index=True)
     rates = [
-        _rate(arm, name, metric, metric_of)
+        rate_of(arm, name, metric, metric_of)
         for arm in arms
         for name, metric in metric_of.items()
         if (arm.table["category"] == name).any()
     ]
     shares = [name for name, metric in metric_of.items() if metric not in metrics.MEANS]
-    rates += [_pooled(arm, metric_of) for arm in arms if shares]
+    rates += [pooled_rate(arm, metric_of) for arm in arms if shares]
     of_talks = kind == "benchmark"
     if of_talks:
         rates += metrics.standardised(every, metric_of)
@@ -385,8 +312,8 @@ def _regression(arms: Sequence[Arm], metric_of: Mapping[str, str], common: bool)
     first, names = arms[0], ("target", "simulator", "judge", "max_tokens", "temperature", "turns", "system")
 
     def setup(arm: Arm) -> list[Any]:
-        way = [_of(arm, "way")] if "way" in arm.table else []
-        return [*(arm.run["parameters"].get(name) for name in names), _of(arm, "model"), _of(arm, "arm"), *way]
+        way = [arm.only("way")] if "way" in arm.table else []
+        return [*(arm.run["parameters"].get(name) for name in names), arm.only("model"), arm.only("arm"), *way]
 
     for arm in arms[1:]:
         again = arm.run["parameters"].get("resample", 0) != first.run["parameters"].get("resample", 0)
@@ -401,33 +328,3 @@ def _could(mde: float) -> str:
 
 def _chance(p: float, kind: str) -> str:
     return "-" if isnan(p) else f"<0.001 ({kind})" if p < 0.001 else f"{p:.3f} ({kind})"
-
-
-def _rate(arm: Arm, category: str, metric: str, metric_of: Mapping[str, str]) -> Estimate:
-    """A category's rate; the rule's own, where the run could stop early, with the interval that allows for it."""
-    from rai_kit import metrics
-
-    rows = arm.table[arm.table["category"] == category]
-    one = metrics.estimate(rows, metric, model=arm.name, arm=_of(arm, "arm"), category=category, topic=ALL)
-    parameters = arm.run["parameters"]
-    if not parameters.get("until"):
-        return one
-    if metric == metric_of[category] and category in parameters["category"] and not arm.left_out:
-        return widened([one], rows.assign(model=arm.name), metric_of)[0]
-    return _stopped(one)
-
-
-def _stopped(one: Estimate) -> Estimate:
-    return replace(one, method=f"{one.method}; of a run that could stop early, which this interval does not know")
-
-
-def _pooled(arm: Arm, metric_of: Mapping[str, str]) -> Estimate:
-    """The share of defects over all categories whose metric is a share, each by its own metric."""
-    from rai_kit import metrics
-
-    one = metrics.pooled_estimate(arm.table, metric_of, model=arm.name, arm=_of(arm, "arm"), category=ALL, topic=ALL)
-    return _stopped(one) if arm.run["parameters"].get("until") else one
-
-
-def _of(arm: Arm, column: str) -> str:
-    return str(arm.table[column].iloc[0])
