@@ -23,12 +23,13 @@ TABLES = ["conversations.jsonl", "verdicts.jsonl", "scenarios.jsonl", "summary.j
 def runs(tmp_path_factory):
     """The smoke profile twice, from nothing each time; the second time nothing is read from the first one's journal.
 
-    The second time without the judges' notebook, whose figures no model makes, and without the comparison, which asks nothing new.
+    The second time without the judges' notebook, whose figures no model makes, and without the first and the last, which ask nothing
+    that the others do not.
     """
     folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
     notebooks = report.find_notebooks()
     for folder, chosen in zip(
-        folders, (notebooks, [path for path in notebooks if not path.stem.startswith(("02", "07"))]), strict=True
+        folders, (notebooks, [path for path in notebooks if not path.stem.startswith(("00", "02", "07"))]), strict=True
     ):
         report.run_notebooks(chosen, "smoke", [], folder, progress=lambda words: None)
     return folders
@@ -153,7 +154,8 @@ def test_no_figure_is_blank(runs):
     assert [path.stem for path in figures] == sorted([*of_judges, *of_attacks, *of_arms, *others])
     for path in figures:
         pixels = matplotlib.image.imread(path)
-        assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 50, path.name
+        colours = (pixels * 255).astype(np.uint32) @ np.array([1 << 24, 1 << 16, 1 << 8, 1][: pixels.shape[-1]], dtype=np.uint32)
+        assert len(np.unique(colours)) > 50, path.name
 
 
 def test_no_cell_wrote_to_stderr(runs):
@@ -176,7 +178,7 @@ def test_the_report_opens_with_the_headline_and_holds_everything(runs):
 
 
 def test_two_runs_with_one_seed_give_the_same_tables(runs):
-    for step in ("00_quickstart", "03_rai_benchmark", "03_taxonomy", "04_red_team"):
+    for step in ("03_rai_benchmark", "03_taxonomy", "04_red_team"):
         for name in (*TABLES, "attempts.jsonl") if step == "04_red_team" else TABLES:
             first, second = ((folder / step / name).read_bytes() for folder in runs)
             assert first == second, f"{step}/{name}"
