@@ -29,13 +29,11 @@ class Joined:
 
     Attributes:
         key: Columns that name a row in every arm.
-        common: Whether rows that an arm lacks are left out.
         across_judges: Whether arms may have different judges.
         seed: Of bootstraps and permutations.
     """
 
     key: tuple[str, ...]
-    common: bool
     across_judges: bool
     seed: int
 
@@ -48,7 +46,6 @@ class Joined:
             after,
             metric_of,
             key=self.key,
-            common=self.common,
             across_judges=self.across_judges,
             seed=self.seed,
             **settings,
@@ -68,8 +65,7 @@ class Joined:
         parts = []
         for name, one in chosen.items():
             first, second = (table[table["category"] == name] for table in (before, after))
-            if len(first):
-                parts.append(metrics.paired(first, second, one, key=self.key, across_judges=self.across_judges))
+            parts.append(metrics.paired(first, second, one, key=self.key, across_judges=self.across_judges))
         pairs = replace(parts[0], frame=pd.concat([part.frame for part in parts], ignore_index=True))
         tests = {"non_inferior": metrics.non_inferior, "equivalent": metrics.equivalent}
         return {"margin": margin, **{name: test(pairs, margin, seed=self.seed).holds for name, test in tests.items()}}
@@ -220,7 +216,7 @@ def compare(
     Args:
         folders: Run folders, all of benchmarks of one suite, or all of red teams.
         by: Compare single categories or families of harm; by default families where there are more than twelve categories.
-        common: Compare what two arms share where they did not do all the same; how much was left out is said.
+        common: Compare what all arms share where they did not do all the same; how much was left out is said.
         across_judges: Compare although different judges judged.
         margin: Largest difference of a share (0-1) that does not matter: whether each category stays within it is said in the columns
             `non_inferior` and `equivalent` of the differences.
@@ -246,17 +242,12 @@ def compare(
         raise InputError(
             f"{len(arms)} arm to compare ({', '.join(arm.name for arm in arms) or 'none'}); give two run folders or more."
         )
-    settings = Joined(key_of(arms), common, across_judges, seed)
+    settings = Joined(key_of(arms), across_judges, seed)
     arms = shared(arms, settings.key, common)
-    present = {name for arm in arms for name in arm.table["category"]}
+    present = set(arms[0].table["category"])
     metric_of = {name: metric for name, metric in metric_of.items() if name in present}
     every = pd.concat([arm.table.assign(model=arm.name) for arm in arms], ignore_index=True)
-    rates = [
-        rate_of(arm, name, metric, metric_of)
-        for arm in arms
-        for name, metric in metric_of.items()
-        if (arm.table["category"] == name).any()
-    ]
+    rates = [rate_of(arm, name, metric, metric_of) for arm in arms for name, metric in metric_of.items()]
     shares = [name for name, metric in metric_of.items() if metric not in metrics.MEANS]
     rates += [pooled_rate(arm, metric_of) for arm in arms if shares]
     of_talks = kind == "benchmark"
@@ -273,7 +264,6 @@ def compare(
             {arm.name: arm.table for arm in arms},
             metric_of,
             key=settings.key,
-            common=common,
             across_judges=across_judges,
             seed=seed,
         ),
@@ -281,7 +271,7 @@ def compare(
         if of_talks
         else pd.DataFrame(),
         causes=metrics.causes(every),
-        regression=_regression(arms, metric_of, common),
+        regression=_regression(arms, metric_of),
         settings=settings,
     )
 
@@ -302,7 +292,7 @@ def _against_first(
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def _regression(arms: Sequence[Arm], metric_of: Mapping[str, str], common: bool) -> pd.DataFrame:
+def _regression(arms: Sequence[Arm], metric_of: Mapping[str, str]) -> pd.DataFrame:
     """What became of the first arm's failures in the first arm that is the same model and set-up, sampled again."""
     import pandas as pd
 
@@ -318,7 +308,7 @@ def _regression(arms: Sequence[Arm], metric_of: Mapping[str, str], common: bool)
     for arm in arms[1:]:
         again = arm.run["parameters"].get("resample", 0) != first.run["parameters"].get("resample", 0)
         if again and shares and setup(arm) == setup(first):
-            return metrics.regression_to_mean(first.table, arm.table, shares, common=common)
+            return metrics.regression_to_mean(first.table, arm.table, shares)
     return pd.DataFrame()
 
 

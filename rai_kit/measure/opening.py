@@ -74,9 +74,7 @@ def _benchmark(path: Path, run: dict[str, Any]) -> Benchmark:
     for talk in read_jsonl(path / "conversations.jsonl", Conversation):  # one by one: a run may hold a hundred thousand
         verdict = next(verdicts, None)
         if verdict is None or talk.scenario not in scenarios:
-            raise InputError(
-                f"{path}: conversation {talk.id} has no verdict or no scenario; run the command that made it once more."
-            )
+            raise InputError(f"{path}: conversation {talk.id} has no verdict or no scenario; {AGAIN}.")
         rows.append(metrics.verdict_row(talk, verdict, scenarios[talk.scenario]))
     if next(verdicts, None) is not None:
         raise InputError(f"{path} holds more verdicts than conversations; {AGAIN}.")

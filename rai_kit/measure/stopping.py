@@ -106,16 +106,14 @@ def widened(found: Sequence[Estimate], table: pd.DataFrame, metrics: Mapping[str
 
     The interval knows of clusters and not of the looking, the sequence the other way round.
     """
-    from rai_kit.metrics.outcomes import MEANS, values_of
-    from rai_kit.metrics.sequences import mean_sequence, rate_sequence
+    from rai_kit.metrics.sequences import sequence_table
 
     rows = dict(iter(table.groupby(["model", "category"], sort=False)))
     mended = []
     for one in found:
         if one.topic == "all" and one.metric == metrics[one.category] and one.n:
-            values, top = values_of(rows[one.model, one.category], one.metric)
-            low, high = mean_sequence(values, top) if one.metric in MEANS else rate_sequence(values)
+            last = sequence_table(rows[one.model, one.category], one.metric).iloc[-1]
             method = f"wider of {one.method} and a confidence sequence (looked at early)"
-            one = replace(one, low=min(one.low, float(low[-1])), high=max(one.high, float(high[-1])), method=method)
+            one = replace(one, low=min(one.low, float(last["low"])), high=max(one.high, float(last["high"])), method=method)
         mended.append(one)
     return mended

@@ -28,6 +28,7 @@ from rai_kit.metrics.intervals import (
 from rai_kit.metrics.outcomes import MEANS, cluster_of, values_of
 from rai_kit.metrics.pairs import Pairs, aligned, judge_of
 from rai_kit.metrics.planning import POWER, detectable
+from rai_kit.metrics.rates import check_categories
 from rai_kit.schema import InputError
 
 if TYPE_CHECKING:
@@ -106,8 +107,7 @@ def compare_arms(
     from statsmodels.stats.multitest import multipletests
 
     arms, _ = aligned([before, after], names, key=key, common=common)
-    if unknown := sorted(set(arms[0]["category"]) - set(metrics)):
-        raise InputError(f"no metric for category {', '.join(unknown)}; known are {', '.join(metrics)}.")
+    check_categories(arms[0], metrics)
     rows: list[dict[str, Any]] = []
     shares: list[tuple[Floats, Floats, NDArray[Any], str, str]] = []
     for category, metric in metrics.items():

@@ -25,6 +25,7 @@ from rai_kit.metrics.intervals import (
 )
 from rai_kit.metrics.outcomes import MEANS, cluster_of, values_of
 from rai_kit.metrics.pairs import aligned, judge_of
+from rai_kit.metrics.rates import check_categories
 from rai_kit.schema import InputError
 
 if TYPE_CHECKING:
@@ -64,8 +65,7 @@ def ranks(
     if len(tables) < 2:
         raise InputError(f"{len(tables)} arm given; ranks need two or more.")
     arms, _ = aligned(list(tables.values()), list(tables), key=key, common=common)
-    if unknown := sorted(set(arms[0]["category"]) - set(metrics)):
-        raise InputError(f"no metric for category {', '.join(unknown)}; known are {', '.join(metrics)}.")
+    check_categories(arms[0], metrics)
     found = []
     for category, metric in metrics.items():
         here = (arms[0]["category"] == category).to_numpy()

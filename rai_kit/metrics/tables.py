@@ -94,19 +94,25 @@ def funnel(table: pd.DataFrame) -> pd.DataFrame:
 
     rows = []
     for (model, category), part in table.groupby(["model", "category"], sort=False):
-        causes = part.loc[~part["scored"], "cause"].fillna("unknown").value_counts().sort_index()
+        stages, left = _stages(part)
         rows.append(
             {
                 "model": model,
                 "category": category,
-                "planned": len(part),
-                "reached": int((part["answers"] > 0).sum()),
-                "scored": int(part["scored"].sum()),
-                "unscored": int((~part["scored"]).sum()),
-                "causes": "; ".join(f"{cause}: {count}" for cause, count in causes.items()),
+                **stages,
+                "unscored": sum(left.values()),
+                "causes": "; ".join(f"{cause}: {count}" for cause, count in left.items()),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _stages(part: pd.DataFrame) -> tuple[dict[str, int], dict[str, int]]:
+    """How many rows were planned, reached and scored, and how many are unscored by each cause."""
+    scored = part["scored"].astype(bool)
+    left = part.loc[~scored, "cause"].fillna("unknown").value_counts().sort_index()
+    counts = {"planned": len(part), "reached": int((part["answers"] > 0).sum()), "scored": int(scored.sum())}
+    return counts, {str(cause): int(count) for cause, count in left.items()}
 
 
 def causes(table: pd.DataFrame) -> pd.DataFrame:
@@ -126,10 +132,9 @@ def causes(table: pd.DataFrame) -> pd.DataFrame:
     scored = table["outcome"] != "unscored" if "outcome" in table else table.get("scored")
     rows = []
     for key, part in table.assign(scored=scored).groupby(names, sort=False, dropna=False) if len(table) else ():
-        left = part.loc[~part["scored"].astype(bool), "cause"].fillna("unknown").value_counts().sort_index()
-        counts = {"planned": len(part), "reached": int((part["answers"] > 0).sum()), "scored": int(part["scored"].sum())}
-        counts |= {f"unscored: {cause}": int(count) for cause, count in left.items()}
-        rows += [(*key, stage, count) for stage, count in counts.items()]
+        stages, left = _stages(part)
+        stages |= {f"unscored: {cause}": count for cause, count in left.items()}
+        rows += [(*key, stage, count) for stage, count in stages.items()]
     return pd.DataFrame(rows, columns=[*names, "stage", "count"])
 
 
