@@ -74,6 +74,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--suite", default="rai5", help="Set of categories.")
 @click.option("--category", "categories", multiple=True, metavar="C", help="Only this category; may be repeated.")
 @click.option("--scenarios", default=None, metavar="FILE", help="Scenarios of one's own (JSONL) instead of drawn ones.")
+@click.option("--part", type=click.Choice(["finding", "held_out"]), default=None, help="Only scenarios of these goals.")
 @click.option("-n", "n", default=20, help="Scenarios a category.")
 @click.option("--turns", default=3, help="Answers of the target in a conversation.")
 @click.option("--system", default=None, metavar="TEXT", help="System message that every conversation opens with.")
@@ -98,7 +99,7 @@ def benchmark(targets: tuple[str, ...], categories: tuple[str, ...], dry_run: bo
     settings |= {"category": categories or None, "out": Path(settings["out"]).resolve()}
     if dry_run:
         amount = ["simulator", "judge", "suite", "category", "n", "turns", "seed", "max_tokens", "scenarios"]
-        amount += ["system", "resample", "until"]
+        amount += ["part", "system", "resample", "until"]
         click.echo(measure.forecast_benchmark(targets, **{name: settings[name] for name in amount}))
         return
     with _pool(workers) as executor:

@@ -116,7 +116,8 @@ def case_of(conversation: Conversation, scenario: Scenario) -> Case:
         messages=conversation.messages,
         rubric=scenario.rubric,
         goal=scenario.goal,
-        topic=None if scenario.suite == "taxonomy" else scenario.topic,  # there it is the way of asking, which no judge sees
+        # There it is the way of asking, or gives away what is harmless, which no judge sees.
+        topic=None if scenario.suite in ("taxonomy", "over_refusal") else scenario.topic,
         context=scenario.context,
         reference=scenario.reference,
     )

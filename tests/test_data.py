@@ -264,6 +264,8 @@ def test_suite_is_the_published_one():
         ({"categories": "jailbreak"}, ["'jailbreak'", "list"]),
         ({"n": 0}, ["n is 0", "1 or more"]),
         ({"turns": 0}, ["turns is 0", "1 or more"]),
+        ({"part": "held_out"}, ["part is 'held_out'", "'rai5' has no parts", "taxonomy"]),
+        ({"suite": "taxonomy", "part": "held-out"}, ["part is 'held-out'", "'held_out'"]),
     ],
 )
 def test_bad_arguments_are_named_with_the_way_out(arguments, words):
@@ -279,7 +281,7 @@ def test_more_than_the_capacity_is_an_error_that_names_it(monkeypatch):
         for template in templates
         if template.id.endswith(("-poem", "-report", "-minutes", "-log"))
     )
-    monkeypatch.setattr(bank, "bank", lambda category: (few, pools))
+    monkeypatch.setattr(bank, "bank", lambda category, part: (few, pools))
     with pytest.raises(InputError, match=r"n is 5000.*'summarization' has a capacity of \d+ ") as caught:
         data.draw_scenarios(categories=["summarization"], n=5000)
     capacity = int(re.search(r"capacity of (\d+)", str(caught.value))[1])

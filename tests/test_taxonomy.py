@@ -10,7 +10,7 @@ import yaml
 from rai_kit import data
 from rai_kit.data import wheel_file
 from rai_kit.data.bank import bank
-from rai_kit.data.similar import NEAR_DUPLICATE
+from rai_kit.data.similar import NEAR_DUPLICATE, grams, near
 from rai_kit.data.taxonomy import METRIC, read_taxonomy
 from rai_kit.judges.llm import defect_from
 from rai_kit.schema import InputError
@@ -205,6 +205,27 @@ class TestSuite:
     def test_capacity_goes_well_beyond_twenty(self) -> None:
         for id in ("hate_ethnicity", "suicide", "guideline_leak"):
             assert len(data.draw_scenarios("taxonomy", [id], n=60)) == 60
+
+    def test_parts_share_no_goal_and_no_near_duplicate_of_a_borrowed_prompt(self) -> None:
+        held = data.draw_scenarios("taxonomy", n=20, seed=2, part="held_out")
+        found = data.draw_scenarios("taxonomy", n=20, seed=2, part="finding")
+        goals = [goal for source in data.GOAL_SOURCES for goal in data.load_goals(source).goals]
+        side = data.part_of(goals)
+        assert {side.get(one.cluster, "held_out") for one in held} == {"held_out"}
+        assert {side.get(one.cluster, "finding") for one in found} == {"finding"}
+        assert {one.category for one in held} == {one.category for one in found} == {one.id for one in CATEGORIES}
+        assert not {one.cluster for one in held} & {one.cluster for one in found}, "the reworded are on one side, too"
+        borrowed = {one.text for one in data.borrowed_prompts()}
+        asked = [grams(one.opening) for one in held if one.opening in borrowed]
+        seen = [*(goal.request for goal in goals if side[goal.id] == "finding"), *(one.opening for one in found)]
+        seen_grams = [grams(text) for text in seen]
+        assert {one.template for one in held} >= {"donotanswer", "harmbench", "advbench", "past_tense"}
+        assert not any(near(one, other) for one in asked for other in seen_grams)
+
+    def test_a_part_is_drawn_alike_again_and_fewer_are_a_prefix(self) -> None:
+        few = data.draw_scenarios("taxonomy", ["fraud", "malware"], n=4, seed=3, part="held_out")
+        more = data.draw_scenarios("taxonomy", ["fraud", "malware"], n=8, seed=3, part="held_out")
+        assert few == more[:4] + more[8:12]
 
     def test_templates_of_a_kind_without_goals_are_left_out(self, monkeypatch) -> None:
         fraud = TAXONOMY.category("fraud")

@@ -10,26 +10,31 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from rai_kit.data.files import choose_file, data_dir, names_in, read_yaml, wheel_file
+from rai_kit.data.goal_files import every_kit_goal
+from rai_kit.data.goals import Part, part_of
 from rai_kit.data.guides import rubric, suite
-from rai_kit.data.matching import borrowed_prompts
+from rai_kit.data.matching import Borrowed, borrowed_prompts
 from rai_kit.data.similar import Grams, grams, near
 from rai_kit.data.taxonomy import SUITE, HarmCategory, taxonomy
-from rai_kit.schema import InputError, Scenario, digest, read_jsonl
+from rai_kit.schema import AttackGoal, InputError, Scenario, digest, read_jsonl
 
 ATTEMPTS = 80
 """A template is used up when so many fillings in a row came too near to what was drawn before."""
 
 CLOZE_WORDS = 18
 """Shorter cloze passages are passed over: too little would be left to compare with."""
+
+OVER_REFUSAL, LOOKALIKE, ORDINARY = "over_refusal", "lookalike", "ordinary"
+"""The suite of harmless requests, and its categories in the bank; ordinary requests are all held out."""
 
 SLOT = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
 Item = str | dict[str, Any]
@@ -71,33 +76,41 @@ class _Bank(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def draw_scenarios(
-    suite: str = "rai5", categories: Sequence[str] | None = None, n: int = 20, turns: int = 3, seed: int = 0
+    suite: str = "rai5",
+    categories: Sequence[str] | None = None,
+    n: int = 20,
+    turns: int = 3,
+    seed: int = 0,
+    part: Part | None = None,
 ) -> list[Scenario]:
     """Draws `n` scenarios per category; the same seed gives the same ones, and a smaller `n` gives a prefix.
 
     Args:
         suite: Name of the suite.
-        categories: Categories to draw, in this order; all of the suite when None.
+        categories: Categories to draw, in this order; when None all of the suite that the bank (and the part) has something for.
         n: Scenarios per category, at least 1, spread evenly over topics and then over templates.
-        turns: Target turns of each conversation, at least 1; the most in the suite `taxonomy`, where lengths go round from 1.
+        turns: Target turns of each conversation, at least 1; the most in the suite `taxonomy`, where lengths go round from 1;
+            in `over_refusal` it is always 1.
         seed: Decides which scenarios are drawn and, with a scenario's id, its own seed; it is no part of the id.
+        part: Only scenarios whose goal is for `finding`, or those `held_out`, which no training may see (`part_of`); both when None.
+            Only `taxonomy` and `over_refusal` have parts.
 
     Raises:
-        InputError: Unknown suite or category, n or turns below 1, or n above what a category can give for this seed.
+        InputError: Unknown suite, category or part, n or turns below 1, or n above what a category can give for this seed.
 
     Source: templates x parameters after Magooda et al. 2023, arXiv 2310.17750.
     """
     for field, value in (("n", n), ("turns", turns)):
         if value < 1:
             raise InputError(f"{field} is {value}; give 1 or more.")
-    chosen = _categories(suite, categories)
+    chosen = _categories(suite, categories, part)
     drawn: list[Scenario] = []
     for category, topics in chosen.items():
-        found = list(islice(_stream(suite, category, topics, turns, seed), n))
+        found = list(islice(_stream(suite, category, topics, turns, seed, part), n))
         if len(found) < n:
             raise InputError(
-                f"n is {n}, but category {category!r} has a capacity of {len(found)} distinct scenarios for seed {seed}; "
-                f"give n={len(found)} or less, or join draws of several seeds by id."
+                f"n is {n}, but category {category!r} has a capacity of {len(found)} distinct scenarios for seed {seed}"
+                f"{f' and part {part!r}' if part else ''}; give n={len(found)} or less, or join draws of several seeds by id."
             )
         drawn.extend(found)
     return drawn
@@ -141,24 +154,41 @@ def _rubric_problem(name: str) -> str:
     return ""
 
 
-def _categories(suite_name: str, wanted: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
+def _categories(suite_name: str, wanted: Sequence[str] | None, part: Part | None) -> dict[str, tuple[str, ...]]:
     topics = {category.id: category.topics for category in suite(suite_name).categories}
+    if part not in (None, *get_args(Part)):
+        raise InputError(f"part is {part!r}; give 'finding', 'held_out' or None.")
+    if part and suite_name not in (SUITE, OVER_REFUSAL):
+        raise InputError(
+            f"part is {part!r}, but suite {suite_name!r} has no parts; leave it out, or give suite {SUITE} or {OVER_REFUSAL}."
+        )
+    empty = {name: "comes from a file; give one to `measure.over_refusal(xstest=...)`" for name in topics if not topics[name]}
+    if part == "finding" and ORDINARY in topics:
+        empty[ORDINARY] = "is for testing only; leave it out, or give another part"
     if wanted is None:
-        return topics
+        return {name: topics[name] for name in topics if name not in empty}
     if isinstance(wanted, str):
         raise InputError(f"categories is the text {wanted!r}; give a list of names, such as ['{wanted}'].")
     unknown = [name for name in wanted if name not in topics]
     if unknown:
         names = ", ".join(map(repr, unknown))
         raise InputError(f"suite {suite_name!r} has no category {names}; choose from {', '.join(topics)}.")
+    if missing := [name for name in wanted if name in empty]:
+        raise InputError(f"category {missing[0]!r} of suite {suite_name!r} {empty[missing[0]]}.")
     return {name: topics[name] for name in wanted}
 
 
+Bank = tuple[tuple[Template, ...], dict[str, tuple[Item, ...]]]
+
+
 @cache
-def bank(category: str) -> tuple[tuple[Template, ...], dict[str, tuple[Item, ...]]]:
-    """Templates and parameter pools of a category, with passages, cloze data and other sets' prompts read in."""
+def bank(category: str, part: Part | None = None) -> Bank:
+    """Templates and parameter pools of a category, with passages, cloze data and other sets' prompts read in; of one part of the goals."""
+    if category == LOOKALIKE:
+        likes = (goal for one in taxonomy().categories for goal in one.goals if _is_in(part, goal.id))
+        return _frames([(goal.kind, goal.id, goal.like) for goal in likes], rubric="harm")
     if category not in names_in("scenarios"):
-        return _harm_bank(taxonomy().category(category))
+        return _harm_bank(taxonomy().category(category), part)
     found = read_yaml(choose_file("scenarios", category, "category"), _Bank)
     pools = dict(found.pools)
     for pool, names in found.cloze.items():
@@ -168,21 +198,57 @@ def bank(category: str) -> tuple[tuple[Template, ...], dict[str, tuple[Item, ...
     return found.templates, pools
 
 
-def _harm_bank(category: HarmCategory) -> tuple[tuple[Template, ...], dict[str, tuple[Item, ...]]]:
+def _harm_bank(category: HarmCategory, part: Part | None) -> Bank:
     """The common ways of asking, filled with a category's goals and with the prompts of other sets that belong to it."""
+    wishes = [(goal.kind, goal.id, goal.words) for goal in category.goals if _is_in(part, goal.id)]
+    for prompt in borrowed_prompts():
+        usable = prompt.category == category.id and not prompt.left_out and not set("{}") & set(prompt.text)
+        if usable and _is_in(part, prompt.id):
+            wishes.append((prompt.source, _wish_of(prompt), prompt.text))
+    return _frames(wishes, rubric=category.id)
+
+
+def _wish_of(prompt: Borrowed) -> str:
+    """Id of what a prompt asks for: the past-tense ones are a few requests reworded many times, and count as one."""
+    return f"{prompt.source}/{prompt.category}" if prompt.form == "indirect" else prompt.id
+
+
+def _frames(wishes: Sequence[tuple[str, str, str]], rubric: str) -> Bank:
+    """The common ways of asking, with wishes as (pool, id, words) in their slots; those of a kind that there is no wish of are left out."""
     found = read_yaml(choose_file("scenarios", SUITE, "category"), _Bank)
     own: dict[str, list[Item]] = {}
-    for goal in category.goals:
-        own.setdefault(goal.kind, []).append({"id": goal.id, "words": goal.words})
-    for prompt in borrowed_prompts():
-        if prompt.category == category.id and not prompt.left_out and not set("{}") & set(prompt.text):
-            # The past-tense prompts are a few requests reworded many times, which nothing tells apart: they count as one goal.
-            wish = f"{prompt.source}/{category.id}" if prompt.form == "indirect" else prompt.id
-            own.setdefault(prompt.source, []).append({"id": wish, "words": prompt.text})
+    for pool, id, words in wishes:
+        own.setdefault(pool, []).append({"id": id, "words": words})
     needs = {template.id: next(SLOT.finditer(template.goal))[1] for template in found.templates}
     usable = (template for template in found.templates if needs[template.id] in own)
-    templates = tuple(msgspec.structs.replace(template, rubric=category.id) for template in usable)
+    templates = tuple(msgspec.structs.replace(template, rubric=rubric) for template in usable)
     return templates, dict(found.pools) | {name: tuple(items) for name, items in own.items()}
+
+
+def _is_in(part: Part | None, id: str) -> bool:
+    """Whether a goal or a borrowed prompt belongs to a part."""
+    return part is None or _parts().get(id) == part
+
+
+@cache
+def _parts() -> Mapping[str, Part]:
+    """Part of every goal and borrowed prompt, by id.
+
+    Reworded prompts that count as one go where most of them are; those that are nearer to goals of the other part are in neither.
+    """
+    reworded = [one for one in borrowed_prompts() if one.form == "indirect" and one.category and not one.left_out]
+    goals = [
+        AttackGoal(id=one.id, category=str(one.category), request=one.text, source=one.source, licence=one.licence)
+        for one in reworded
+    ]
+    parts = part_of([*every_kit_goal(), *goals])
+    held = Counter(_wish_of(one) for one in reworded if parts[one.id] == "held_out")
+    count = Counter(map(_wish_of, reworded))
+    for one in reworded:
+        wish = _wish_of(one)
+        if parts[one.id] != ("held_out" if 2 * held[wish] >= count[wish] else "finding"):
+            del parts[one.id]
+    return parts
 
 
 def passages() -> tuple[Passage, ...]:
@@ -256,9 +322,11 @@ class _Filling:
         return text[0].upper() + text[1:] if name[0].isupper() else text
 
 
-def _stream(suite_name: str, category: str, topics: Sequence[str], turns: int, seed: int) -> Iterator[Scenario]:
+def _stream(
+    suite_name: str, category: str, topics: Sequence[str], turns: int, seed: int, part: Part | None
+) -> Iterator[Scenario]:
     """Scenarios of one category in drawing order, until a topic has no more; every topic once in each round."""
-    templates, pools = bank(category)
+    templates, pools = bank(category, part)
     rng = random.Random(int(digest(suite_name, category, seed), 16))
     decks = _Decks(rng)
     alive = {topic: [template for template in templates if template.topic == topic] for topic in topics}
@@ -278,7 +346,7 @@ def _stream(suite_name: str, category: str, topics: Sequence[str], turns: int, s
             id = f"{suite_name}/{category}/{topic}/{digest(suite_name, category, sorted(scenario.items()))}"
             own_seed = int(digest(id, seed), 16) % 2**31
             # What is asked outright needs no long talk: in the suite of the taxonomy the lengths go round.
-            length = 1 + (used.total() - 1) % turns if suite_name == SUITE else turns
+            length = {SUITE: 1 + (used.total() - 1) % turns, OVER_REFUSAL: 1}.get(suite_name, turns)
             yield Scenario(id=id, suite=suite_name, category=category, turns=length, seed=own_seed, **scenario)
 
 

@@ -28,7 +28,7 @@ class Category:
 
     id: str
     title: str
-    metric: Literal["ungroundedness", "DR-1", "DR-3"]
+    metric: Literal["ungroundedness", "DR-1", "DR-3", "refusal"]
     topics: tuple[str, ...]
     description: str
     family: str = ""

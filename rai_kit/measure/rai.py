@@ -7,6 +7,7 @@ the same folder takes up where it stopped.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from rai_kit.cache import write_json
 from rai_kit.cost import Forecast, Ledger, Prices, Sizes, forecast
 from rai_kit.data import draw_scenarios, load_scenarios
 from rai_kit.data import suite as suite_of
+from rai_kit.data.goals import Part
 from rai_kit.journal import Journal
 from rai_kit.measure.folder import locked, run_folder
 from rai_kit.measure.holding import counts_of, hold_and_judge
@@ -107,7 +109,8 @@ def benchmark(
     concurrency: int = 32,
     max_tokens: int = 96,
     temperature: float = 0.7,
-    scenarios: str | Path | None = None,
+    scenarios: str | Path | Sequence[Scenario] | None = None,
+    part: Part | None = None,
     system: str | None = None,
     resample: int = 0,
     until: str | None = None,
@@ -135,7 +138,9 @@ def benchmark(
         concurrency: Most conversations in flight (in each shard).
         max_tokens: Most new tokens of a target's reply.
         temperature: Of the target.
-        scenarios: JSONL file of one's own scenarios instead of drawn ones.
+        scenarios: One's own scenarios instead of drawn ones: a JSONL file, or the scenarios themselves.
+        part: `finding` (scenarios whose goals may enter training) or `held_out`; None for both. Of scenarios that are given themselves it
+            is noted and no more; with a file it cannot go.
         system: System message that every conversation opens with, before the scenario's own.
         resample: 0 for the scenarios' own seeds; 1, 2, ... holds the same conversations anew with other seeds, to see what
             changes though nothing was changed.
@@ -161,7 +166,7 @@ def benchmark(
     setup = Setup(addresses, simulator, judge, max_tokens, temperature, concurrency, timeout, budget, batch)
     folder = run_folder(out)
     metric_of = {one.id: one.metric for one in suite_of(suite).categories}
-    drawn = _arranged(_draw(suite, category, n, turns, seed, scenarios), system, resample)
+    drawn = _arranged(_draw(suite, category, n, turns, seed, scenarios, part), system, resample)
     rule = None if until is None else _rule(until, batch, executor)
     if rule is not None:
         drawn = shuffled(drawn, seed)
@@ -178,7 +183,8 @@ def benchmark(
         "concurrency": concurrency,
         "max_tokens": max_tokens,
         "temperature": temperature,
-        "scenarios": None if scenarios is None else Path(scenarios).name,
+        "scenarios": Path(scenarios).name if isinstance(scenarios, str | Path) else scenarios and len(scenarios),
+        "part": part,
         "system": system,
         "resample": resample,
         "until": until,
@@ -229,7 +235,8 @@ def forecast_benchmark(
     turns: int = 3,
     seed: int = 0,
     max_tokens: int = 96,
-    scenarios: str | Path | None = None,
+    scenarios: str | Path | Sequence[Scenario] | None = None,
+    part: Part | None = None,
     system: str | None = None,
     resample: int = 0,
     until: str | None = None,
@@ -239,19 +246,34 @@ def forecast_benchmark(
         _rule(until, False, None)
     addresses = (target,) if isinstance(target, str) else tuple(target)
     setup = Setup(addresses, simulator, judge, max_tokens)
-    return _forecast(setup, _arranged(_draw(suite, category, n, turns, seed, scenarios), system, resample), Prices.load())
+    return _forecast(setup, _arranged(_draw(suite, category, n, turns, seed, scenarios, part), system, resample), Prices.load())
 
 
 def _draw(
-    suite: str, category: Sequence[str] | str | None, n: int, turns: int, seed: int, scenarios: str | Path | None
+    suite: str,
+    category: Sequence[str] | str | None,
+    n: int,
+    turns: int,
+    seed: int,
+    scenarios: str | Path | Sequence[Scenario] | None,
+    part: Part | None,
 ) -> list[Scenario]:
     if scenarios is None:
         chosen = [category] if isinstance(category, str) else category
-        return draw_scenarios(suite, categories=chosen, n=n, turns=turns, seed=seed)
-    drawn = load_scenarios(scenarios)
+        return draw_scenarios(suite, categories=chosen, n=n, turns=turns, seed=seed, part=part)
+    if isinstance(scenarios, str | Path):
+        if part is not None:
+            raise InputError(f"part is {part!r}, and {scenarios} is taken as it is; leave out the part, or the file.")
+        drawn, whose = load_scenarios(scenarios), str(scenarios)
+    else:
+        drawn, whose = list(scenarios), "scenarios"
+        if repeated := [id for id, count in Counter(one.id for one in drawn).items() if count > 1]:
+            raise InputError(f"scenarios: id {repeated[0]!r} is given more than once; give every scenario its own id.")
+    if not drawn:
+        raise InputError(f"{whose}: there is no scenario; give at least one.")
     known = [one.id for one in suite_of(suite).categories]
     if unknown := sorted({scenario.category for scenario in drawn} - set(known)):
-        raise InputError(f"{scenarios}: category {unknown[0]!r} is not in suite {suite!r}; known are {', '.join(known)}.")
+        raise InputError(f"{whose}: category {unknown[0]!r} is not in suite {suite!r}; known are {', '.join(known)}.")
     return drawn
 
 

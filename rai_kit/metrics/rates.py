@@ -50,7 +50,7 @@ def estimates(table: pd.DataFrame, metrics: Mapping[str, str], *, seed: int = 0)
             *((str(topics[code]), codes == code) for code in np.unique(codes[codes >= 0])),
         ]
         for name, part in parts:
-            for metric in (metrics[category], "refusal"):
+            for metric in dict.fromkeys((metrics[category], "refusal")):
                 numbers, top = inside[metric]
                 one = _estimate(numbers[part], top, names[part], judge, metric, None, seed)
                 found.append(Estimate(model=str(model), arm=str(arm), category=str(category), topic=name, **one))

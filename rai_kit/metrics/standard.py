@@ -74,7 +74,7 @@ def standardised(table: pd.DataFrame, metrics: Mapping[str, str], *, by: str = "
     for (category,), rows in groups(table, ("category",)):
         inside = [part for (_, _, one), part in arms if one == category]
         planned = np.bincount(topic[rows], minlength=len(topics))
-        for metric in (metrics[category], "refusal"):
+        for metric in dict.fromkeys((metrics[category], "refusal")):
             numbers = values[metric][0]
             counts = [np.bincount(topic[part[~np.isnan(numbers[part])]], minlength=len(topics)) for part in inside]
             scored = [count > 0 for count in counts if count.any()] or [planned < 0]
@@ -85,7 +85,7 @@ def standardised(table: pd.DataFrame, metrics: Mapping[str, str], *, by: str = "
     found = []
     for (model, arm, category), rows in arms:
         judge = judge_of(judges[np.unique(graded[rows])])
-        for metric in (metrics[category], "refusal"):
+        for metric in dict.fromkeys((metrics[category], "refusal")):
             (numbers, top), (mix, words) = values[metric], mixes[category, metric]
             part = rows[mix[topic[rows]] > 0] if mix.any() else rows
             keep = part[~np.isnan(numbers[part])]
