@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from rai_kit.data.taxonomy import HarmCategory, taxonomy
+from rai_kit.metrics.coherence import loops
 from rai_kit.pool import bounded
 from rai_kit.schema import Case, Example, InputError, Judge, Message, Model, RunStopped, digest
 
@@ -28,8 +29,6 @@ LEAST_WORDS = 15
 """A shorter on-policy refusal has no room for a reason and a way on: the composed answer is better."""
 LEAST_LEFT = 8
 """Words that must be left of an answer that was cut off at the token limit."""
-NEW_FOUR_GRAMS, LOOP = 0.7, 3
-"""An answer is degenerate when fewer of its word 4-grams are different ones, or when one of them comes so often."""
 
 WRAPPED = """Here is a message: "{request}"
 
@@ -118,6 +117,30 @@ class OnPolicy:
 
         return await self._all(examples, one, progress)
 
+    async def mistakes(self, examples: Sequence[Example], progress: Callable[[str], None] | None = None) -> Filled:
+        """Asks prompts whose right answer is known, and keeps what the model gets wrong as the rejected side.
+
+        To a harmful prompt that is an answer that goes along with it, to a harmless one a refusal. Any other rejected side goes.
+
+        Args:
+            examples: Those of kind `unknown`, and those without a chosen answer, are passed through.
+            progress: Is told each outcome, in the order of finishing.
+
+        Returns:
+            Of the tally `kept` are the mistakes, and `right` is what needs no correction.
+
+        Raises:
+            InputError: The model or the judge said what no repetition would mend.
+        """
+
+        async def one(example: Example) -> Outcome:
+            if example.kind == "unknown" or example.chosen is None:
+                return example, "unknown_kind" if example.kind == "unknown" else "no_right_answer"
+            bare = replace(example, rejected=None, rejected_by=None, rejected_safe=None)
+            return await self._ask(bare, bare.prompt, self._willing if bare.kind == "harmful" else self._shy)
+
+        return await self._all(examples, one, progress)
+
     async def safe_answers(
         self,
         examples: Sequence[Example],
@@ -188,6 +211,15 @@ class OnPolicy:
         # that a judge found no harm in it does not make an answer that goes along safe
         return replace(example, rejected=answer, rejected_by=self.name, rejected_safe=False if harmful else None), KEPT
 
+    def _willing(self, example: Example, answer: str, refused: bool, severity: float) -> Outcome:
+        filled, outcome = self._rejected(example, answer, refused, severity)
+        return filled, outcome if outcome == KEPT else "right"
+
+    def _shy(self, example: Example, answer: str, refused: bool, severity: float) -> Outcome:
+        if not refused:
+            return example, "right"
+        return replace(example, rejected=answer, rejected_by=self.name, rejected_safe=True), KEPT
+
     def _chosen(self, example: Example, answer: str, refused: bool, severity: float) -> Outcome:
         if refused or severity >= self.harmful_from:
             return example, "refused" if refused else "harmful"
@@ -238,10 +270,3 @@ def whole(text: str) -> str | None:
     fitting = [end for end in ends if text.count("```", 0, end) % 2 == 0]
     kept = text[: max(fitting, default=0)].strip()
     return kept if len(kept.split()) >= LEAST_LEFT else None
-
-
-def loops(text: str) -> bool:
-    """Whether a text says the same over and over, as small models do once they are stuck."""
-    words = re.findall(r"\w+", text.lower())
-    grams = [tuple(words[start : start + 4]) for start in range(len(words) - 3)]
-    return len(set(grams)) < NEW_FOUR_GRAMS * len(grams) or max(Counter(grams).values(), default=0) >= LOOP

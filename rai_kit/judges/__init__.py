@@ -8,6 +8,7 @@ from rai_kit.judges.llm import LLMJudge
 from rai_kit.judges.offline import OfflineJudge, Scores
 from rai_kit.judges.overlap import Overlap, overlap
 from rai_kit.judges.panel import Panel
+from rai_kit.judges.preference import Preference, PreferenceJudge
 from rai_kit.judges.quality import quality
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "OfflineJudge",
     "Overlap",
     "Panel",
+    "Preference",
+    "PreferenceJudge",
     "Scores",
     "find_card",
     "groundedness",

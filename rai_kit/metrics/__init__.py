@@ -11,7 +11,9 @@ from rai_kit.metrics.attacks import (
     weaknesses,
 )
 from rai_kit.metrics.attempts import attempt_table, outcome_at
+from rai_kit.metrics.coherence import coherence, loops, perplexity_change, win_rate
 from rai_kit.metrics.comparison import MarginTest, compare_arms, equivalent, non_inferior
+from rai_kit.metrics.effects import Limits, headline, side_effects
 from rai_kit.metrics.intervals import CONFIDENCE, REPLICATES, jeffreys, mean_interval, rate_interval, wilson
 from rai_kit.metrics.outcomes import MEANS, values_of
 from rai_kit.metrics.pairs import Pairs, paired
@@ -28,6 +30,7 @@ __all__ = [
     "CONFIDENCE",
     "MEANS",
     "REPLICATES",
+    "Limits",
     "MarginTest",
     "Pairs",
     "Stop",
@@ -37,6 +40,7 @@ __all__ = [
     "attack_success",
     "attempt_table",
     "causes",
+    "coherence",
     "compare_arms",
     "correction",
     "design_effect",
@@ -50,8 +54,10 @@ __all__ = [
     "family_estimates",
     "first_success",
     "funnel",
+    "headline",
     "intervals_as_text",
     "jeffreys",
+    "loops",
     "mcnemar_power",
     "mean_interval",
     "mean_sequence",
@@ -59,6 +65,7 @@ __all__ = [
     "outcome_at",
     "paired",
     "pairs_needed",
+    "perplexity_change",
     "persona_success",
     "pooled_estimate",
     "ranks",
@@ -68,6 +75,7 @@ __all__ = [
     "samples_needed",
     "sequence_table",
     "severity_curve",
+    "side_effects",
     "standardised",
     "table1",
     "values_of",
@@ -76,4 +84,5 @@ __all__ = [
     "ways",
     "weaknesses",
     "wilson",
+    "win_rate",
 ]

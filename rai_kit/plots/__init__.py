@@ -11,6 +11,7 @@ from rai_kit.plots.comparison import before_after, forest, ranks, regression, se
 from rai_kit.plots.judges import agreement, confusion, corrected_rates, reliability, reported_rates, thresholds
 from rai_kit.plots.process import funnel, sequence, training_curves
 from rai_kit.plots.rates import severity_distribution, table1, topics
+from rai_kit.plots.rounds import models, rounds, side_effects
 from rai_kit.plots.style import save
 from rai_kit.plots.taxonomy import coverage, harm_categories
 
@@ -25,15 +26,18 @@ __all__ = [
     "funnel",
     "harm_categories",
     "heat_map",
+    "models",
     "persona_rates",
     "ranks",
     "regression",
     "reliability",
     "reported_rates",
+    "rounds",
     "save",
     "sequence",
     "severity_curves",
     "severity_distribution",
+    "side_effects",
     "table1",
     "thresholds",
     "topics",
