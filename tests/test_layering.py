@@ -26,7 +26,8 @@ ALLOWED = {
     "attacks": {"schema", "data", "quoting", "simulators"},
     "judges": {"schema", "data", "cache", "cores", "metrics", "labelling", "quoting"},
     "labelling": {"schema", "cache", "html"},
-    "corpus": {"schema", "data", "cache", "pool"},
+    "corpus": {"schema", "data", "cache", "pool", "metrics"},
+    "training": {"schema", "data", "cache", "cores", "embedded", "progress"},
     "cost": {"schema", "data"},
     "engine": {"schema", "cost", "pool"},
     "metrics": {"schema"},
@@ -38,6 +39,9 @@ ALLOWED = {
     "measure": {
         "schema",
         "cache",
+        "pool",
+        "embedded",
+        "training",
         "progress",
         "data",
         "corpus",
@@ -59,6 +63,8 @@ ALLOWED = {
 HEAVY = (
     "torch",
     "transformers",
+    "trl",
+    "peft",
     "matplotlib",
     "pandas",
     "sklearn",

@@ -1,0 +1,119 @@
+"""What trained weights do: whether the served ones answer like the trained ones, and how well they still predict plain text.
+
+Left out on purpose: sampling, which would compare chance with chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rai_kit.cores import free_cores
+from rai_kit.embedded import serve
+from rai_kit.schema import Message
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TOGETHER = 8
+"""Texts that are computed at once."""
+
+
+def token_agreement(folder: Path, gguf: Path, prompts: Sequence[tuple[Message, ...]], tokens: int = 32) -> pd.DataFrame:
+    """Greedy answers of the trained weights (transformers, float32) beside those of the served file (llama.cpp).
+
+    Args:
+        folder: Hugging Face folder, such as `merge` writes.
+        gguf: What was made of it.
+        prompts: Conversations that end with a user's message.
+        tokens: Longest answer.
+
+    Returns:
+        One row a prompt: prompt (its last message), tokens_equal (before the first difference), tokens (of the folder's answer), same.
+    """
+    import pandas as pd
+    from openai import OpenAI
+
+    asked = [[{"role": message.role, "content": message.content} for message in prompt] for prompt in prompts]
+    tokenizer, answers = _greedy(folder, asked, tokens)
+    server = serve(gguf)
+    with OpenAI(base_url=server.base_url, api_key=server.api_key, max_retries=0) as client:
+
+        def ask(messages: Any) -> str:
+            reply = client.chat.completions.create(model="served", messages=messages, temperature=0, max_tokens=tokens)
+            return reply.choices[0].message.content or ""
+
+        with ThreadPoolExecutor(TOGETHER) as pool:
+            served = list(pool.map(ask, asked))
+    rows = []
+    for prompt, ours, theirs in zip(prompts, answers, served, strict=True):
+        left, right = (tokenizer(text.strip(), add_special_tokens=False)["input_ids"] for text in (ours, theirs))
+        equal = next(
+            (number for number, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right))
+        )
+        rows.append({"prompt": prompt[-1].content, "tokens_equal": equal, "tokens": len(left), "same": left == right})
+    return pd.DataFrame(rows, columns=["prompt", "tokens_equal", "tokens", "same"])
+
+
+def _greedy(folder: Path, asked: Sequence[Any], tokens: int) -> tuple[Any, list[str]]:
+    import torch
+
+    tokenizer, model = _loaded(folder)
+    end = tokenizer.eos_token_id
+    answers = []
+    with torch.inference_mode():
+        for messages in asked:
+            text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            ids = torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]])
+            made = model.generate(
+                input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, do_sample=False, pad_token_id=end
+            )
+            answers.append(tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True))
+    return tokenizer, answers
+
+
+def perplexity(folder: Path, texts: Sequence[str]) -> pd.DataFrame:
+    """How well the weights of a folder predict plain texts; perplexity is the exponential of the mean over tokens.
+
+    Returns:
+        One row a text, in their order: text, tokens (scored ones: all but the first), nll (mean negative log-likelihood, nats per
+        token; NaN for a text of fewer than two tokens). Texts longer than the model's context are cut there.
+    """
+    import pandas as pd
+    import torch
+    from torch.nn import functional
+
+    tokenizer, model = _loaded(folder)
+    context = int(model.config.get_text_config().max_position_embeddings)
+    rows = [tokenizer(text, add_special_tokens=False)["input_ids"][:context] for text in texts]
+    nll = [float("nan")] * len(rows)
+    order = sorted((number for number, ids in enumerate(rows) if len(ids) > 1), key=lambda number: len(rows[number]))
+    with torch.inference_mode():
+        for first in range(0, len(order), TOGETHER):
+            part = order[first : first + TOGETHER]
+            longest = max(len(rows[number]) for number in part)
+            # Padded on the right, where no earlier token looks: no mask is needed.
+            ids = torch.tensor([rows[number] + [0] * (longest - len(rows[number])) for number in part])
+            states = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+            for number, state in zip(part, states, strict=True):
+                count = len(rows[number])
+                logits = model.get_output_embeddings()(state[: count - 1]).float()
+                nll[number] = float(functional.cross_entropy(logits, torch.tensor(rows[number][1:])))
+    return pd.DataFrame({"text": list(texts), "tokens": [max(len(ids) - 1, 0) for ids in rows], "nll": nll})
+
+
+def _loaded(folder: Path) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from rai_kit.training.quiet import quiet
+
+    torch.set_num_threads(free_cores())
+    with quiet():
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        # Only greedy decoding: settings of sampling that came with the model would be warned of.
+        model.generation_config.do_sample, model.generation_config.temperature = False, None
+        model.generation_config.top_p = model.generation_config.top_k = None
+        return AutoTokenizer.from_pretrained(folder), model

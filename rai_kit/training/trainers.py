@@ -1,0 +1,248 @@
+"""trl's trainers as the kit uses them: ready token ids, steps in a fixed order, logits only where there is loss.
+
+Imports torch and trl at its top; only what trains imports it. Left out on purpose: any loss of its own. trl scores every position of
+the batch on a CPU; with a vocabulary of 49,152 that costs more than some layers, so the model's forward is given another last part.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import MethodType
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from torch.nn import functional
+from transformers import PrinterCallback, TrainerCallback, set_seed
+from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.dpo_trainer import DPOTrainer
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
+from trl.trainer.utils import FusedCausalLMOutput
+
+from rai_kit.cache import write_json
+from rai_kit.progress import headless
+from rai_kit.schema import InputError, RunStopped
+from rai_kit.training.rows import Row, parts
+from rai_kit.training.settings import Lora, Recipe
+
+IGNORED = -100
+SAYING = 60.0
+"""Seconds between two lines about a training that nobody watches."""
+MARK = "complete.json"
+"""Written last into a checkpoint: one without it was cut off."""
+
+
+def answer_scores(model: Any, input_ids: Any, labels: Any, lengths: Any) -> Any:
+    """Log-probability of each next token that has a label, (sequences, positions - 1), zero elsewhere.
+
+    Sequences are padded on their right, where no earlier token looks: no mask is needed, and what is shorter is computed apart.
+    """
+    labels = labels[:, 1:]
+    scores = torch.zeros(labels.shape, dtype=torch.float32, device=input_ids.device)
+    for part in parts(lengths.tolist()):
+        rows = torch.tensor(part, device=input_ids.device)
+        longest = int(lengths[rows].max())
+        states = model.base_model(input_ids=input_ids[rows, :longest], use_cache=False).last_hidden_state[:, :-1]
+        wanted = labels[rows, : longest - 1]
+        row, column = (wanted != IGNORED).nonzero(as_tuple=True)
+        logits = model.get_output_embeddings()(states[row, column]).float()
+        found = -functional.cross_entropy(logits, wanted[row, column], reduction="none")
+        scores = scores.index_put((rows[row], column), found)
+    return scores
+
+
+def score_answers_only(model: Any) -> None:
+    """Gives the model the forward that trl's trainers call, computed by `answer_scores`.
+
+    Of what trl would also report, entropy, mean logits and hits are left out: they are NaN, or none.
+    """
+    plain = model.forward
+
+    def forward(self: Any, *args: Any, fused_lm_head: bool = False, **inputs: Any) -> Any:
+        if not fused_lm_head:
+            return plain(*args, **inputs)
+        labels = inputs["labels"]
+        scores = answer_scores(self, inputs["input_ids"], labels, inputs["attention_mask"].sum(1))
+        unknown = torch.full_like(scores, math.nan, requires_grad=False)
+        return FusedCausalLMOutput(
+            log_probs=scores,
+            entropy=unknown,
+            mean_logits=unknown,
+            is_top1=torch.zeros_like(scores, dtype=torch.bool),
+            label_mask=labels[:, 1:] != IGNORED,
+        )
+
+    model.forward = MethodType(forward, model)
+
+
+def adapters(model: Any, lora: Lora) -> LoraConfig:
+    """LoRA on every linear map of the decoder layers from `from_layer` on.
+
+    Raises:
+        InputError: The model has no such layer.
+    """
+    count = int(model.config.get_text_config().num_hidden_layers)
+    if lora.from_layer >= count:
+        raise InputError(f"lora.from_layer is {lora.from_layer}; the model has layers 0 to {count - 1}, give one of these.")
+    head = model.get_output_embeddings()
+    linear = {
+        name.split(".")[-1] for name, part in model.named_modules() if isinstance(part, torch.nn.Linear) and part is not head
+    }
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        target_modules=sorted(linear),
+        layers_to_transform=list(range(lora.from_layer, count)),
+        task_type="CAUSAL_LM",
+    )
+
+
+def reference(model: Any, rows: Sequence[Row], pad: int) -> list[list[float]]:
+    """Log-probability of each answer of each row under the model as it is (nats)."""
+    found: dict[int, list[float]] = {}
+    order = sorted(range(len(rows)), key=lambda row: -max(rows[row].lengths))
+    model.eval()
+    with torch.no_grad():
+        for first in range(0, len(order), 4):
+            chosen = order[first : first + 4]
+            sequences = [(rows[row].prompt, answer) for row in chosen for answer in rows[row].answers]
+            lengths = torch.tensor([len(prompt) + len(answer) for prompt, answer in sequences])
+            ids = torch.full((len(sequences), int(lengths.max())), pad)
+            labels = torch.full_like(ids, IGNORED)
+            for number, (prompt, answer) in enumerate(sequences):
+                ids[number, : len(prompt) + len(answer)] = torch.tensor(prompt + answer)
+                labels[number, len(prompt) : len(prompt) + len(answer)] = torch.tensor(answer)
+            device = model.device
+            sums = answer_scores(model, ids.to(device), labels.to(device), lengths.to(device)).sum(1).tolist()
+            width = len(rows[chosen[0]].answers)
+            for number, row in enumerate(chosen):
+                found[row] = sums[number * width : (number + 1) * width]
+    return [found[row] for row in range(len(rows))]
+
+
+class Watch(TrainerCallback):  # type: ignore[misc]
+    """Says how far the training is, ends it on a loss that is no number, and marks checkpoints that are whole."""
+
+    def __init__(self, stage: str, total: int, count: Callable[[str], None], before: float) -> None:
+        self.stage, self.total, self.count = stage, total, count
+        self.began, self.before, self.said = time.monotonic(), before, time.monotonic()
+        self.first: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.began
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        if not logs or "loss" not in logs:
+            return
+        if not math.isfinite(logs["loss"]):
+            finite = [entry["loss"] for entry in state.log_history if "loss" in entry and math.isfinite(entry["loss"])]
+            last = f"the last finite one was {finite[-1]:.4g}" if finite else "there was no finite one before"
+            raise RunStopped(
+                f"{self.stage}: the loss is not a number at step {state.global_step} of {self.total} ({last}); "
+                f"lower {self.stage}.learning_rate (it is {args.learning_rate:g}). Checkpoints before it are kept."
+            )
+        if state.is_world_process_zero:
+            self._say(state.global_step, logs["loss"])
+
+    def _say(self, step: int, loss: float) -> None:
+        if self.first is None:
+            self.first, self.began_steps = step, time.monotonic()
+        self.count(f"loss {loss:.3f}")
+        now = time.monotonic()
+        if headless() and now - self.said >= SAYING and step > self.first:
+            self.said = now
+            left = (now - self.began_steps) / (step - self.first) * (self.total - step)
+            print(f"{self.stage}: step {step} of {self.total}, loss {loss:.3f}, about {left / 60:.0f} min left", flush=True)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            write_json(Path(args.output_dir) / f"checkpoint-{state.global_step}" / MARK, {"seconds": self.seconds})
+
+
+class _Pairs(DPOTrainer):
+    """trl's, with token ids that are ready: its own tokenising would give every cut answer an end."""
+
+    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+        return dataset
+
+
+def trainer(stage: str, model: Any, tokenizer: Any, rows: Sequence[Row], order: Sequence[Sequence[int]], recipe: Recipe,
+            folder: Path, references: Sequence[Sequence[float]] = (), processes: int = 1) -> Any:  # fmt: skip
+    """A trainer of trl for `sft` or `dpo` that goes once through `order`, in that order; nothing is drawn at random any more."""
+    settings = recipe.sft if stage == "sft" else recipe.dpo
+    cuda = torch.cuda.is_available()
+    common: dict[str, Any] = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": settings.batch // processes,
+        "num_train_epochs": 1,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": round(len(order) * (recipe.sft.warmup if stage == "sft" else 0.05)),
+        "weight_decay": 0.0,
+        "max_grad_norm": 1.0,
+        "optim": "adamw_torch",
+        "train_sampling_strategy": "sequential",
+        "save_strategy": "steps",
+        "save_steps": recipe.save_every,
+        "save_total_limit": 2,
+        "logging_strategy": "steps",
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "gradient_checkpointing": False,
+        "bf16": cuda and torch.cuda.is_bf16_supported(),
+        "use_cpu": not cuda,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": False,
+        "ddp_find_unused_parameters": False,
+        "remove_unused_columns": False,
+        "seed": recipe.seed,
+        "max_length": None,
+    }
+    flat = [row for step in order for row in step]
+    set_seed(recipe.seed)
+    made: Any
+    if stage == "sft":
+        data = [
+            {"input_ids": row.prompt + row.answers[0], "labels": [IGNORED] * len(row.prompt) + row.answers[0]} for row in rows
+        ]
+        made = SFTTrainer(
+            model=model,
+            args=SFTConfig(**common, dataset_kwargs={"skip_prepare_dataset": True}),
+            train_dataset=Dataset.from_list(data).select(flat),
+            processing_class=tokenizer,
+            peft_config=adapters(model, recipe.lora),
+        )
+    else:
+        weight = recipe.dpo.sft_weight
+        pairs = [
+            {
+                **{"prompt_ids": row.prompt, "chosen_ids": row.answers[0], "rejected_ids": row.answers[1]},
+                **{"ref_chosen_logps": known[0], "ref_rejected_logps": known[1]},
+            }
+            for row, known in zip(rows, references, strict=True)
+        ]
+        made = _Pairs(
+            model=model,
+            args=DPOConfig(
+                **common,
+                beta=recipe.dpo.beta,
+                loss_type=["sigmoid", "sft"] if weight else ["sigmoid"],
+                loss_weights=[1.0, weight] if weight else None,
+            ),
+            train_dataset=Dataset.from_list(pairs).select(flat),
+            processing_class=tokenizer,
+            peft_config=adapters(model, recipe.lora),
+        )
+        made.precompute_ref_logps = True
+    made.remove_callback(PrinterCallback)
+    made.create_model_card = made.model.create_or_update_model_card = lambda *_, **__: None
+    score_answers_only(made.model.get_base_model())
+    return made
