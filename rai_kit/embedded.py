@@ -178,6 +178,12 @@ def _start(path: Path, port: int, api_key: str, slots: int) -> EmbeddedServer:
     return EmbeddedServer(f"{server.listening_address}/v1", path, api_key, server)
 
 
+def stop(path: Path) -> None:
+    """Stops the server of a weights file, if this process runs one, and frees its memory (some 1.3 GB). No call may be under way."""
+    with _lock:
+        _running.pop(path.resolve(), None)
+
+
 @atexit.register
 def stop_all() -> None:
     """Stops every server of this process, once the engine has let go of its connections: a server waits for those."""

@@ -129,7 +129,7 @@ def _out_of_reach() -> str | None:
 
 
 def _hub_part(dataset: DataSet, hub: str, split: str) -> Part:
-    import datasets  # type: ignore[import-untyped]
+    import datasets
 
     # The client's own twenty tries would keep the user waiting for minutes.
     datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = RETRIES

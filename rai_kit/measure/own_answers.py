@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rai_kit import engine
 from rai_kit.cost import Budget, Ledger, Prices
@@ -15,7 +15,9 @@ from rai_kit.progress import steps
 from rai_kit.schema import Example
 
 if TYPE_CHECKING:
-    from rai_kit.corpus import Filled
+    from rai_kit.corpus import Filled, OnPolicy
+
+T = TypeVar("T")
 
 
 def own_answers(
@@ -61,7 +63,69 @@ def own_answers(
     Raises:
         InputError: An address, a budget or a number cannot be used.
     """
-    from rai_kit.corpus import Filled, OnPolicy  # not needed by a benchmark, whose start would wait for it
+    from rai_kit.corpus import Filled  # not needed by a benchmark, whose start would wait for it
+
+    harmful = [example for example in examples if example.kind == "harmful" and own_refusals]
+
+    async def both(policy: OnPolicy) -> tuple[Filled, Filled]:
+        with steps(len(harmful) + len(examples), "answers") as step:
+            safe = await policy.safe_answers(harmful, progress=step)
+            better = {example.id: example for example in safe.examples}
+            return safe, await policy.answers([better.get(example.id, example) for example in examples], progress=step)
+
+    settings: dict[str, Any] = {"seed": seed, "samples": samples, "concurrency": concurrency}
+    safe, own = _asked(both, target, Path(journal), judge, max_tokens, temperature, budget, timeout, settings)
+    told = {"harmful, told why": safe.tally["harmful"]} if harmful else {}
+    return Filled(own.examples, told | own.tally)
+
+
+def own_mistakes(
+    examples: Sequence[Example],
+    target: str,
+    *,
+    journal: str | Path,
+    judge: str = "offline",
+    seed: int = 0,
+    concurrency: int = 32,
+    max_tokens: int = 96,
+    temperature: float = 0.7,
+    budget: str | None = None,
+    timeout: float = 180.0,
+) -> Filled:
+    """Asks a model prompts whose right answers are known, and keeps its mistakes as rejected sides: pairs for DPO on its own policy.
+
+    Args:
+        examples: With a chosen answer each.
+        target: Address of the model.
+        journal: File of finished calls; the other arguments are those of `own_answers`.
+
+    Returns:
+        All examples; those with a rejected side are the mistakes (`corpus.OnPolicy.mistakes`).
+
+    Raises:
+        InputError: An address, a budget or a number cannot be used.
+    """
+
+    async def wrong(policy: OnPolicy) -> Filled:
+        with steps(len(examples), "answers") as step:
+            return await policy.mistakes(examples, progress=step)
+
+    settings: dict[str, Any] = {"seed": seed, "concurrency": concurrency}
+    return _asked(wrong, target, Path(journal), judge, max_tokens, temperature, budget, timeout, settings)
+
+
+def _asked(
+    work: Callable[[OnPolicy], Coroutine[Any, Any, T]],
+    target: str,
+    journal: Path,
+    judge: str,
+    max_tokens: int,
+    temperature: float,
+    budget: str | None,
+    timeout: float,
+    settings: dict[str, Any],
+) -> T:
+    from rai_kit.corpus import OnPolicy
 
     prices = Prices.load()
     ledger = Ledger(prices, None if budget is None else Budget.parse(budget, prices.currency))
@@ -70,17 +134,6 @@ def own_answers(
         common: dict[str, Any] = {"journal": store, "ledger": ledger, "timeout": timeout}
         model = ChatModel(target, temperature=temperature, max_tokens=max_tokens, **common)
         finder = judge_of(judge, **common)
-        policy = OnPolicy(model, finder, target, seed=seed, samples=samples, concurrency=concurrency)
-        harmful = [example for example in examples if example.kind == "harmful" and own_refusals]
-
-        async def both() -> tuple[Filled, Filled]:
-            with steps(len(harmful) + len(examples), "answers") as step:
-                safe = await policy.safe_answers(harmful, progress=step)
-                better = {example.id: example for example in safe.examples}
-                return safe, await policy.answers([better.get(example.id, example) for example in examples], progress=step)
-
-        safe, own = engine.in_own_loop(engine.closing([model, finder], both()))
+        return engine.in_own_loop(engine.closing([model, finder], work(OnPolicy(model, finder, target, **settings))))
     finally:
         store.close()
-    told = {"harmful, told why": safe.tally["harmful"]} if harmful else {}
-    return Filled(own.examples, told | own.tally)

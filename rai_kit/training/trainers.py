@@ -165,7 +165,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             write_json(Path(args.output_dir) / f"checkpoint-{state.global_step}" / MARK, {"seconds": self.seconds})
 
 
-class _Pairs(DPOTrainer):
+class _Pairs(DPOTrainer):  # type: ignore[misc]
     """trl's, with token ids that are ready: its own tokenising would give every cut answer an end."""
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:

@@ -1,0 +1,207 @@
+"""Safety post-training from examples to weights that serve: SFT, then DPO on the mistakes that the model still makes.
+
+A folder `out` receives `sft/` and `dpo/` (adapters, curves, records), `model/` (merged, in Hugging Face's format, for vLLM), `model.gguf`
+(for the embedded server, quantised as its base is), `pairs-....jsonl` (what DPO learnt from) and `training.json`. The same call again on
+the same folder takes up where it stopped. Left out on purpose: choosing what to train on, which is `curating`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rai_kit import embedded
+from rai_kit.cache import write_json
+from rai_kit.measure.folder import locked, run_folder
+from rai_kit.measure.own_answers import own_mistakes
+from rai_kit.schema import Example, InputError, digest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rai_kit.training import Recipe
+
+GGUF, FOLDER = "model.gguf", "model"
+EMBEDDED = "@embedded"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that came of post-training.
+
+    Attributes:
+        out: Its folder.
+        record: What `training.json` says: base, recipe, what each stage learnt from, how long it took.
+    """
+
+    out: Path
+    record: dict[str, Any]
+
+    @property
+    def address(self) -> str:
+        """The address under which it is measured."""
+        return f"{self.out / GGUF}{EMBEDDED}"
+
+    @property
+    def folder(self) -> Path:
+        """Its weights in Hugging Face's format."""
+        return self.out / FOLDER
+
+    @cached_property
+    def curve(self) -> pd.DataFrame:
+        """Stage, run, step, metric, value: for `plots.training_curves`."""
+        import pandas as pd
+
+        return pd.concat([pd.read_csv(self.out / stage / "curve.csv") for stage in self.record["stages"]], ignore_index=True)
+
+    def __repr__(self) -> str:
+        learnt = ", ".join(f"{stage} on {one['examples']} examples" for stage, one in self.record["stages"].items())
+        return f"Trained({learnt}, from {self.record['base']})"
+
+
+def trainable(model: str) -> Path:
+    """The Hugging Face folder that an address is trained from: of a built-in model, of a model that `post_train` made, or itself.
+
+    Raises:
+        InputError: The model cannot be trained here.
+    """
+    from rai_kit import training
+
+    own = Path(model.removesuffix(EMBEDDED))
+    if model.endswith(f"/{GGUF}{EMBEDDED}") and (own.parent / FOLDER).is_dir():
+        return own.parent / FOLDER
+    return training.base_folder(model)
+
+
+def served_like(model: str) -> Path:
+    """The GGUF file whose metadata and quantisation the trained weights take over.
+
+    Raises:
+        InputError: The model is not one that the embedded server serves.
+    """
+    return embedded.weights(model.removesuffix(EMBEDDED))
+
+
+def post_train(
+    examples: Sequence[Example],
+    *,
+    base: str,
+    out: str | Path,
+    recipe: Recipe | None = None,
+    fresh: Sequence[Example] = (),
+    judge: str = "offline",
+    journal: str | Path | None = None,
+    concurrency: int = 32,
+    max_tokens: int = 40,
+) -> Trained:
+    """Trains a model on examples and exports it.
+
+    Args:
+        examples: What SFT imitates; pairs among them (chosen and rejected) go to DPO where there are no `fresh` ones.
+        base: Address of an embedded model, or a Hugging Face folder (which is then exported as a folder alone).
+        out: Folder of the trained model.
+        recipe: Settings of both stages.
+        fresh: Prompts with right answers that SFT does not see. The model answers them after SFT, and what it gets
+            wrong makes the pairs of DPO, the wrong answer on the rejected side.
+        judge: Finds what is wrong.
+        journal: Journal to share; by default `out/journal.sqlite`.
+        concurrency: Most calls in flight.
+        max_tokens: Most new tokens of an answer to a fresh prompt.
+
+    Raises:
+        InputError: The model cannot be trained, or the examples or the recipe cannot be used.
+        RunStopped: The loss became infinite or not a number; what was finished is kept.
+    """
+    from rai_kit import training
+
+    recipe = recipe or training.Recipe()
+    folder = run_folder(out)
+    source = trainable(base)
+    like = served_like(base) if base.endswith(EMBEDDED) else None
+    if fresh and like is None:
+        raise InputError(f"base is {base!r}, which nothing serves here, so it cannot answer fresh prompts; leave `fresh` out.")
+    about = {
+        "base": base,
+        "recipe": asdict(recipe),
+        "examples": digest(list(examples)),
+        "fresh": digest(list(fresh)),
+        "judge": judge,
+    }
+    key = digest(about)
+    with locked(folder):
+        if (known := _finished(folder)) is not None and known.record["digest"] == key:
+            return known
+        learnt = training.sft(examples, source, folder / "sft", recipe)
+        stages = {"sft": _told(learnt)}
+        merged = training.merge(source, learnt.adapter, folder / "sft" / FOLDER)
+        pairs, tally = list(examples), {}
+        if fresh and like is not None:
+            half = training.to_gguf(merged, like, folder / "sft" / GGUF)
+            place = journal if journal is not None else folder / "journal.sqlite"
+            asked = own_mistakes(
+                fresh,
+                f"{half}{EMBEDDED}",
+                journal=place,
+                judge=judge,
+                seed=recipe.seed,
+                concurrency=concurrency,
+                max_tokens=max_tokens,
+            )
+            embedded.stop(half)
+            pairs, tally = [one for one in asked.examples if one.rejected is not None], asked.tally
+        pairs = [one for one in pairs if one.chosen is not None and one.rejected is not None]
+        if len(pairs) >= recipe.dpo.batch:
+            _keep(pairs, folder, base)
+            stage = training.dpo(pairs, merged, folder / "dpo", recipe)
+            stages["dpo"] = _told(stage) | {"pairs": dict(Counter(one.kind for one in pairs))}
+            training.merge(merged, stage.adapter, folder / FOLDER)
+            shutil.rmtree(merged)
+        else:  # nothing is left to correct
+            if (folder / FOLDER).exists():
+                shutil.rmtree(folder / FOLDER)
+            merged.replace(folder / FOLDER)
+        if like is not None:
+            training.to_gguf(folder / FOLDER, like, folder / GGUF)
+        record = {"what": "post_training", "digest": key, **about, "asked": tally, "stages": stages}
+        write_json(folder / "training.json", record)
+    return Trained(folder, record)
+
+
+def open_trained(folder: str | Path) -> Trained:
+    """A model that `post_train` made.
+
+    Raises:
+        InputError: The folder holds none.
+    """
+    found = _finished(run_folder(folder))
+    if found is None:
+        raise InputError(f"{folder} holds no trained model (training.json); give the out of `train`, or train once more.")
+    return found
+
+
+def _finished(folder: Path) -> Trained | None:
+    try:
+        record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return Trained(folder, record) if (folder / FOLDER).is_dir() else None
+
+
+def _told(stage: Any) -> dict[str, Any]:
+    told = asdict(stage)
+    return {name: told[name] for name in ("examples", "left_out", "tokens", "taught_tokens", "padding", "steps", "seconds")}
+
+
+def _keep(pairs: Sequence[Example], folder: Path, base: str) -> None:
+    from rai_kit.corpus import write_set
+
+    for old in folder.glob("pairs-*"):
+        old.unlink()
+    about = {"base": base, "pairs": "what the model got wrong after SFT, against the right answer"}
+    write_set(folder, "pairs", pairs, title="Pairs on the model's own policy", about=about, form="preference")
