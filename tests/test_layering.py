@@ -57,7 +57,7 @@ ALLOWED = {
         "gates",
         "tables",
     },
-    "cli": {"schema", "cache", "measure", "metrics", "gates", "plots", "report", "embedded", "doctor"},
+    "cli": {"schema", "cache", "corpus", "training", "measure", "metrics", "gates", "plots", "report", "embedded", "doctor"},
     "__main__": {"cli"},
 }
 HEAVY = (

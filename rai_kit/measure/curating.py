@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
@@ -107,8 +107,9 @@ class Curated:
 
     @cached_property
     def benign(self) -> tuple[Example, ...]:
-        """The harmless part alone: what a placebo is trained on."""
-        return tuple(one for one in self.examples if one.kind in ("lookalike", "ordinary"))
+        """The harmless part alone, to be imitated: what a placebo is trained on. What not to answer there is safety data, too."""
+        harmless = (one for one in self.examples if one.kind in ("lookalike", "ordinary"))
+        return tuple(replace(one, rejected=None, rejected_by=None, rejected_safe=None) for one in harmless)
 
     @property
     def counts(self) -> dict[str, int]:
