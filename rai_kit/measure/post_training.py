@@ -11,6 +11,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -126,6 +127,8 @@ def post_train(
     like = served_like(base) if base.endswith(EMBEDDED) else None
     if fresh and like is None:
         raise InputError(f"base is {base!r}, which nothing serves here, so it cannot answer fresh prompts; leave `fresh` out.")
+    if fresh and training.processes() > 1:
+        raise InputError("fresh prompts are answered by one process; train with one, or leave `fresh` out.")
     about = {
         "base": base,
         "recipe": asdict(recipe),
@@ -134,12 +137,16 @@ def post_train(
         "judge": judge,
     }
     key = digest(about)
-    with locked(folder):
+    main = training.main_process()
+    with locked(folder) if main else nullcontext():
         if (known := _finished(folder)) is not None and known.record["digest"] == key:
             return known
         learnt = training.sft(examples, source, folder / "sft", recipe)
         stages = {"sft": _told(learnt)}
-        merged = training.merge(source, learnt.adapter, folder / "sft" / FOLDER)
+        merged = folder / "sft" / FOLDER
+        if main:
+            training.merge(source, learnt.adapter, merged)
+        training.wait_for_all()
         pairs, tally = list(examples), {}
         if fresh and like is not None:
             half = training.to_gguf(merged, like, folder / "sft" / GGUF)
@@ -154,23 +161,33 @@ def post_train(
                 max_tokens=max_tokens,
             )
             embedded.stop(half)
-            pairs, tally = [one for one in asked.examples if one.rejected is not None], asked.tally
+            pairs, tally = list(asked.examples), asked.tally
         pairs = [one for one in pairs if one.chosen is not None and one.rejected is not None]
-        if len(pairs) >= recipe.dpo.batch:
-            _keep(pairs, folder, base)
+        last = merged
+        if len(pairs) >= recipe.dpo.batch:  # otherwise next to nothing is left to correct
             stage = training.dpo(pairs, merged, folder / "dpo", recipe)
             stages["dpo"] = _told(stage) | {"pairs": dict(Counter(one.kind for one in pairs))}
-            training.merge(merged, stage.adapter, folder / FOLDER)
-            shutil.rmtree(merged)
-        else:  # nothing is left to correct
-            if (folder / FOLDER).exists():
-                shutil.rmtree(folder / FOLDER)
-            merged.replace(folder / FOLDER)
-        if like is not None:
-            training.to_gguf(folder / FOLDER, like, folder / GGUF)
-        record = {"what": "post_training", "digest": key, **about, "asked": tally, "stages": stages}
-        write_json(folder / "training.json", record)
-    return Trained(folder, record)
+            last = folder / "dpo" / FOLDER
+            if main:
+                _keep(pairs, folder, base)
+                training.merge(merged, stage.adapter, last)
+        if main:
+            _put(last, folder / FOLDER)
+            shutil.rmtree(merged, ignore_errors=True)
+            if like is not None:
+                training.to_gguf(folder / FOLDER, like, folder / GGUF)
+            write_json(
+                folder / "training.json", {"what": "post_training", "digest": key, **about, "asked": tally, "stages": stages}
+            )
+        training.wait_for_all()
+    return open_trained(folder)
+
+
+def _put(folder: Path, place: Path) -> None:
+    """Moves a folder to where an older one may be."""
+    if place.exists():
+        shutil.rmtree(place)
+    folder.replace(place)
 
 
 def open_trained(folder: str | Path) -> Trained:

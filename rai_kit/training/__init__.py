@@ -6,6 +6,7 @@ Left out on purpose: what to train on (that is chosen elsewhere), and full fine-
 from rai_kit.training.checks import perplexity, token_agreement
 from rai_kit.training.settings import Dpo, Lora, Recipe, Sft, load_recipe
 from rai_kit.training.stage import Stage, dpo, sft
+from rai_kit.training.together import main_process, processes, wait_for_all
 from rai_kit.training.weights import base_folder, merge, to_gguf
 
 __all__ = [
@@ -17,9 +18,12 @@ __all__ = [
     "base_folder",
     "dpo",
     "load_recipe",
+    "main_process",
     "merge",
     "perplexity",
+    "processes",
     "sft",
     "to_gguf",
     "token_agreement",
+    "wait_for_all",
 ]

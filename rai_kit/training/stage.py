@@ -24,6 +24,7 @@ from rai_kit.embedded import fingerprint
 from rai_kit.progress import steps
 from rai_kit.schema import Example, InputError, digest, encode
 from rai_kit.training import rows as token_rows
+from rai_kit.training import together
 from rai_kit.training.folders import write_folder
 from rai_kit.training.settings import Recipe
 
@@ -114,7 +115,7 @@ def _run(stage: Literal["sft", "dpo"], examples: Sequence[Example], base: Path, 
             f"{stage}: {len(usable)} of {len(examples)} examples have {need}, and one step takes {settings.batch}; "
             f"give more, or lower {stage}.batch."
         )
-    processes = int(os.environ.get("WORLD_SIZE", 1))
+    processes = together.processes()
     if settings.batch % processes:
         raise InputError(f"{stage}.batch is {settings.batch}; over {processes} processes it must be a multiple of {processes}.")
     key = digest(stage, [json.loads(encode(example)) for example in usable], _settings(stage, recipe), _weights_digest(base))
