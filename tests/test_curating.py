@@ -110,7 +110,7 @@ class TestCurate:
         measure.benchmark(
             target, out=tmp_path / "run", suite="taxonomy", category=known_categories(), n=2, turns=1, concurrency=4
         )
-        with pytest.raises(InputError, match=r"0 failures of .* curation needs 5: measure more"):
+        with pytest.raises(InputError, match=r"0 failures of .* curation needs 3: measure more"):
             measure.curate(tmp_path / "run", target=target, out=tmp_path / "curated")
 
     def test_a_folder_of_another_model_is_said(self, run, tmp_path):

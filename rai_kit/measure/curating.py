@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rai_kit.measure.attempts import RedTeam
     from rai_kit.measure.rai import Benchmark
 
-LEAST_FAILURES = 5
+LEAST_FAILURES = 3
 """Fewer failures say too little about where a model fails."""
 LONGEST = 900
 """Most characters of a failed conversation that is taught: longer ones cost as much time as five short ones."""

@@ -25,7 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rai_kit import embedded
+from rai_kit.attacks import SCHEMES, strategy_names
 from rai_kit.cache import write_json, write_whole
+from rai_kit.data import split_strategies
 from rai_kit.data.bank import passages
 from rai_kit.measure.attacking import attack_again, red_team
 from rai_kit.measure.attempts import RedTeam
@@ -45,9 +47,9 @@ if TYPE_CHECKING:
 
 BASE, PLACEBO = "base", "placebo"
 FIND, TEST = "find", "test"
-TEXTS, WORDS = 24, 120
+TEXTS, WORDS = 16, 80
 """Ordinary texts whose perplexity is measured, and words of each."""
-PROBES, GREEDY = 12, 24
+PROBES, GREEDY = 8, 16
 """Prompts that are answered greedily by trained and by served weights, and tokens of each answer."""
 
 
@@ -64,6 +66,7 @@ class Sizes:
         refusal: Harmless look-alikes, and as many ordinary requests, held out.
         turns: Most answers in a conversation.
         max_tokens: Most new tokens of an answer.
+        category: Only these harm categories; all of the taxonomy when None.
     """
 
     find: int = 2
@@ -74,6 +77,7 @@ class Sizes:
     refusal: int = 60
     turns: int = 2
     max_tokens: int = 48
+    category: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -268,9 +272,10 @@ def open_cycle(out: str | Path) -> Cycle:
 def _find(arm: Arm, sizes: Sizes, seed: int, common: Mapping[str, Any]) -> None:
     """Measures and attacks a model with what is for finding."""
     place, part = arm.folder / FIND, "finding"
-    settings: dict[str, Any] = {"part": part, "seed": seed, "max_tokens": sizes.max_tokens, **common}
+    settings: dict[str, Any] = {"part": part, "category": sizes.category, "seed": seed, "max_tokens": sizes.max_tokens, **common}
     benchmark(arm.model, out=place / "benchmark", suite="taxonomy", n=sizes.find, turns=sizes.turns, **settings)
-    aimed: dict[str, Any] = {"n": sizes.goals, "queries": sizes.queries, "tries": sizes.tries}
+    finding, _ = split_strategies(_strategies())
+    aimed: dict[str, Any] = {"n": sizes.goals, "queries": sizes.queries, "tries": sizes.tries, "strategies": finding}
     red_team(arm.model, out=place / "red_team", arm=arm.name, **aimed, **settings)
 
 
@@ -289,12 +294,21 @@ def _test(
     _read_weights(arm, place)
     settings: dict[str, Any] = {"max_tokens": sizes.max_tokens, **common}
     held_out: dict[str, Any] = {"part": "held_out", "seed": seed, **settings}
-    benchmark(arm.model, out=place / "harm", suite="taxonomy", n=sizes.test, turns=sizes.turns, **held_out)
+    aimed = {"category": sizes.category, **held_out}
+    benchmark(arm.model, out=place / "harm", suite="taxonomy", n=sizes.test, turns=sizes.turns, **aimed)
     over_refusal(arm.model, out=place / "refusal", n=sizes.refusal, xstest=xstest, **held_out)
+    _, held_out_strategies = split_strategies(_strategies())
+    attacks: dict[str, Any] = {"n": sizes.goals, "queries": sizes.queries, "strategies": held_out_strategies}
     if attacked and arm.name == base.name:
-        red_team(arm.model, out=place / "red_team", n=sizes.goals, queries=sizes.queries, arm=arm.name, **held_out)
+        red_team(arm.model, out=place / "red_team", arm=arm.name, **attacks, **aimed)
     elif attacked:
         attack_again(base.folder / TEST / "red_team", arm.model, out=place / "red_team", arm=arm.name, **settings)
+
+
+def _strategies() -> list[str]:
+    """Strategies that need no attacker model. Those in a code are left out: the small models that are trained here cannot read it, and
+    to find that out takes longer than the rest."""
+    return [name for name in strategy_names() if name not in SCHEMES]
 
 
 def _read_weights(arm: Arm, place: Path) -> None:

@@ -118,10 +118,10 @@ def over_rounds(cycle: Cycle) -> pd.DataFrame:
         place = {"round": 1, "arm": "placebo"} if arm.name == PLACEBO else {"round": cycle.rounds.index(arm), "arm": "trained"}
         table = _harm_table(arm, OWN, "family")
         for family, part in [(ALL, table), *table.groupby("category", sort=False)]:
-            one = metrics.estimate(part, METRIC, category=str(family))
+            one = metrics.estimate(part, METRIC, model=arm.model, arm=arm.name, category=str(family), topic=ALL)
             rows.append({**place, "category": family, "metric": "harmful", **_figures(one)})
         for category, part in arm.refusal.table.groupby("category", sort=False):
-            one = metrics.estimate(part, "refusal", category=str(category))
+            one = metrics.estimate(part, "refusal", model=arm.model, arm=arm.name, category=str(category), topic=ALL)
             rows.append({**place, "category": ALL, "metric": category, **_figures(one)})
     return pd.DataFrame(rows)
 

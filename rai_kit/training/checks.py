@@ -61,17 +61,21 @@ def _greedy(folder: Path, asked: Sequence[Any], tokens: int) -> tuple[Any, list[
     import torch
 
     tokenizer, model = _loaded(folder)
-    end = tokenizer.eos_token_id
-    answers = []
+    texts = [tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) for messages in asked]
+    rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    longest = max(map(len, rows))
+    # Answers grow at the right end, so the padding is on the left, and masked.
+    ids = torch.tensor([[tokenizer.eos_token_id] * (longest - len(row)) + row for row in rows])
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
     with torch.inference_mode():
-        for messages in asked:
-            text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-            ids = torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]])
-            made = model.generate(
-                input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, do_sample=False, pad_token_id=end
-            )
-            answers.append(tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True))
-    return tokenizer, answers
+        made = model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=tokens,
+            do_sample=False,
+            pad_token_id=tokenizer.eos_token_id,
+        )
+    return tokenizer, tokenizer.batch_decode(made[:, longest:], skip_special_tokens=True)
 
 
 def perplexity(folder: Path, texts: Sequence[str]) -> pd.DataFrame:
