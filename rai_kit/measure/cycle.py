@@ -18,16 +18,18 @@ once and for all (`data.part_of`, `data.split_strategies`).
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rai_kit import embedded
 from rai_kit.attacks import SCHEMES, strategy_names
 from rai_kit.cache import write_json, write_whole
-from rai_kit.data import split_strategies
+from rai_kit.data import draw_scenarios, split_strategies, taxonomy
 from rai_kit.data.bank import passages
 from rai_kit.measure.attacking import attack_again, red_team
 from rai_kit.measure.attempts import RedTeam
@@ -37,7 +39,7 @@ from rai_kit.measure.opening import open_run
 from rai_kit.measure.over_refusal import over_refusal
 from rai_kit.measure.post_training import EMBEDDED, Trained, open_trained, post_train, served_like, trainable
 from rai_kit.measure.rai import Benchmark, benchmark
-from rai_kit.schema import Example, InputError, digest
+from rai_kit.schema import Example, InputError, Scenario, digest
 from rai_kit.training import load_recipe
 
 if TYPE_CHECKING:
@@ -60,7 +62,8 @@ class Sizes:
     Attributes:
         find: Scenarios a harm category, to find failures.
         tries: Attempts of the red team that finds, given out by a bandit; None makes all, every strategy at every goal.
-        test: Scenarios a harm category, held out.
+        test: Scenarios a harm category, of held-out goals of the taxonomy.
+        foreign: Prompts of other sets, of which nothing is trained on.
         goals: Goals of each red team; the one that tests tries each with every held-out strategy.
         queries: Most messages of an attempt.
         refusal: Harmless look-alikes, and as many ordinary requests, held out.
@@ -71,7 +74,8 @@ class Sizes:
 
     find: int = 2
     tries: int | None = 120
-    test: int = 4
+    test: int = 3
+    foreign: int = 80
     goals: int = 20
     queries: int = 3
     refusal: int = 60
@@ -279,6 +283,23 @@ def _find(arm: Arm, sizes: Sizes, seed: int, common: Mapping[str, Any]) -> None:
     red_team(arm.model, out=place / "red_team", arm=arm.name, **aimed, **settings)
 
 
+def tests(sizes: Sizes, seed: int) -> list[Scenario]:
+    """What no training sees: held-out goals of the taxonomy, and prompts of other sets; the same in all arms."""
+    known = {one.id for one in taxonomy().categories}
+    more = 2 * sizes.test + 2
+    drawn = draw_scenarios("taxonomy", sizes.category, n=more, turns=sizes.turns, seed=seed, part="held_out")
+    own: dict[str, list[Scenario]] = defaultdict(list)
+    for one in drawn:
+        if one.cluster.partition("/")[0] in known:
+            own[one.category].append(one)
+    borrowed: dict[str, list[Scenario]] = defaultdict(list)
+    for one in draw_scenarios("taxonomy", sizes.category, n=more, turns=1, seed=seed):
+        if one.cluster.partition("/")[0] not in known:
+            borrowed[one.category].append(one)
+    foreign = [one for row in zip_longest(*borrowed.values()) for one in row if one is not None]
+    return [one for deck in own.values() for one in deck[: sizes.test]] + foreign[: sizes.foreign]
+
+
 def _test(
     arm: Arm,
     base: Arm,
@@ -294,13 +315,17 @@ def _test(
     _read_weights(arm, place)
     settings: dict[str, Any] = {"max_tokens": sizes.max_tokens, **common}
     held_out: dict[str, Any] = {"part": "held_out", "seed": seed, **settings}
-    aimed = {"category": sizes.category, **held_out}
-    benchmark(arm.model, out=place / "harm", suite="taxonomy", n=sizes.test, turns=sizes.turns, **aimed)
+    benchmark(arm.model, out=place / "harm", suite="taxonomy", scenarios=tests(sizes, seed), turns=sizes.turns, **held_out)
     over_refusal(arm.model, out=place / "refusal", n=sizes.refusal, xstest=xstest, **held_out)
     _, held_out_strategies = split_strategies(_strategies())
-    attacks: dict[str, Any] = {"n": sizes.goals, "queries": sizes.queries, "strategies": held_out_strategies}
+    attacks: dict[str, Any] = {
+        "n": sizes.goals,
+        "queries": sizes.queries,
+        "strategies": held_out_strategies,
+        "category": sizes.category,
+    }
     if attacked and arm.name == base.name:
-        red_team(arm.model, out=place / "red_team", arm=arm.name, **attacks, **aimed)
+        red_team(arm.model, out=place / "red_team", arm=arm.name, **attacks, **held_out)
     elif attacked:
         attack_again(base.folder / TEST / "red_team", arm.model, out=place / "red_team", arm=arm.name, **settings)
 
