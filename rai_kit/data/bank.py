@@ -103,10 +103,9 @@ def draw_scenarios(
     for field, value in (("n", n), ("turns", turns)):
         if value < 1:
             raise InputError(f"{field} is {value}; give 1 or more.")
-    chosen = _categories(suite, categories, part)
     drawn: list[Scenario] = []
-    for category, topics in chosen.items():
-        found = list(islice(_stream(suite, category, topics, turns, seed, part), n))
+    for category, stream in scenario_streams(suite, categories, turns, seed, part).items():
+        found = list(islice(stream, n))
         if len(found) < n:
             raise InputError(
                 f"n is {n}, but category {category!r} has a capacity of {len(found)} distinct scenarios for seed {seed}"
@@ -114,6 +113,17 @@ def draw_scenarios(
             )
         drawn.extend(found)
     return drawn
+
+
+def scenario_streams(
+    suite: str, categories: Sequence[str] | None = None, turns: int = 3, seed: int = 0, part: Part | None = None
+) -> dict[str, Iterator[Scenario]]:
+    """Category -> its scenarios in drawing order, as long as there are any: for those who choose among them.
+
+    Arguments and errors are those of `draw_scenarios`, which takes the first `n` of each.
+    """
+    chosen = _categories(suite, categories, part)
+    return {category: _stream(suite, category, topics, turns, seed, part) for category, topics in chosen.items()}
 
 
 def load_scenarios(path: str | Path) -> list[Scenario]:

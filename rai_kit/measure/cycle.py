@@ -18,19 +18,19 @@ once and for all (`data.part_of`, `data.split_strategies`).
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import zip_longest
+from itertools import filterfalse, islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rai_kit import embedded
 from rai_kit.attacks import SCHEMES, strategy_names
 from rai_kit.cache import write_json, write_whole
-from rai_kit.data import draw_scenarios, split_strategies, taxonomy
-from rai_kit.data.bank import passages
+from rai_kit.data import split_strategies, taxonomy
+from rai_kit.data.bank import passages, scenario_streams
+from rai_kit.data.taxonomy import SUITE
 from rai_kit.measure.attacking import attack_again, red_team
 from rai_kit.measure.attempts import RedTeam
 from rai_kit.measure.curating import Curated, Mix, curate, open_curated
@@ -277,27 +277,25 @@ def _find(arm: Arm, sizes: Sizes, seed: int, common: Mapping[str, Any]) -> None:
     """Measures and attacks a model with what is for finding."""
     place, part = arm.folder / FIND, "finding"
     settings: dict[str, Any] = {"part": part, "category": sizes.category, "seed": seed, "max_tokens": sizes.max_tokens, **common}
-    benchmark(arm.model, out=place / "benchmark", suite="taxonomy", n=sizes.find, turns=sizes.turns, **settings)
+    benchmark(arm.model, out=place / "benchmark", suite=SUITE, n=sizes.find, turns=sizes.turns, **settings)
     finding, _ = split_strategies(_strategies())
     aimed: dict[str, Any] = {"n": sizes.goals, "queries": sizes.queries, "tries": sizes.tries, "strategies": finding}
     red_team(arm.model, out=place / "red_team", arm=arm.name, **aimed, **settings)
 
 
-def tests(sizes: Sizes, seed: int) -> list[Scenario]:
+def held_out_scenarios(sizes: Sizes, seed: int) -> list[Scenario]:
     """What no training sees: held-out goals of the taxonomy, and prompts of other sets; the same in all arms."""
     known = {one.id for one in taxonomy().categories}
-    more = 2 * sizes.test + 2
-    drawn = draw_scenarios("taxonomy", sizes.category, n=more, turns=sizes.turns, seed=seed, part="held_out")
-    own: dict[str, list[Scenario]] = defaultdict(list)
-    for one in drawn:
-        if one.cluster.partition("/")[0] in known:
-            own[one.category].append(one)
-    borrowed: dict[str, list[Scenario]] = defaultdict(list)
-    for one in draw_scenarios("taxonomy", sizes.category, n=more, turns=1, seed=seed):
-        if one.cluster.partition("/")[0] not in known:
-            borrowed[one.category].append(one)
-    foreign = [one for row in zip_longest(*borrowed.values()) for one in row if one is not None]
-    return [one for deck in own.values() for one in deck[: sizes.test]] + foreign[: sizes.foreign]
+
+    def of_taxonomy(one: Scenario) -> bool:
+        return one.cluster.partition("/")[0] in known
+
+    own = scenario_streams(SUITE, sizes.category, sizes.turns, seed, "held_out").values()
+    every = scenario_streams(SUITE, sizes.category, 1, seed).values()
+    share = -(-2 * sizes.foreign // len(every))  # some categories have few
+    borrowed = [list(islice(filterfalse(of_taxonomy, stream), share)) for stream in every]
+    foreign = [one for row in zip_longest(*borrowed) for one in row if one is not None]
+    return [one for stream in own for one in islice(filter(of_taxonomy, stream), sizes.test)] + foreign[: sizes.foreign]
 
 
 def _test(
@@ -315,7 +313,9 @@ def _test(
     _read_weights(arm, place)
     settings: dict[str, Any] = {"max_tokens": sizes.max_tokens, **common}
     held_out: dict[str, Any] = {"part": "held_out", "seed": seed, **settings}
-    benchmark(arm.model, out=place / "harm", suite="taxonomy", scenarios=tests(sizes, seed), turns=sizes.turns, **held_out)
+    benchmark(
+        arm.model, out=place / "harm", suite=SUITE, scenarios=held_out_scenarios(sizes, seed), turns=sizes.turns, **held_out
+    )
     over_refusal(arm.model, out=place / "refusal", n=sizes.refusal, xstest=xstest, **held_out)
     _, held_out_strategies = split_strategies(_strategies())
     attacks: dict[str, Any] = {
