@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rai_kit import attacks, corpus, report
+from rai_kit import attacks, corpus, data, report
 from rai_kit.data import suite, taxonomy
-from rai_kit.schema import Conversation, Verdict, read_jsonl
+from rai_kit.data.goal_files import taxonomy_goals
+from rai_kit.schema import Conversation, Scenario, Verdict, read_jsonl
 
 pytestmark = pytest.mark.timeout(1800)  # two runs of all notebooks, on slow cores, too
 PROFILE = report.load_profile("smoke")
@@ -23,13 +24,15 @@ TABLES = ["conversations.jsonl", "verdicts.jsonl", "scenarios.jsonl", "summary.j
 def runs(tmp_path_factory):
     """The smoke profile twice, from nothing each time; the second time nothing is read from the first one's journal.
 
-    The second time without the judges' notebook, whose figures no model makes, and without the first and the last, which ask nothing
-    that the others do not.
+    The second time without the judges' notebook, whose figures no model makes, without the first and the last, which ask nothing
+    that the others do not, and without training, whose repetition is tested on a small model.
     """
     folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
     notebooks = report.find_notebooks()
     for folder, chosen in zip(
-        folders, (notebooks, [path for path in notebooks if not path.stem.startswith(("00", "02", "07"))]), strict=True
+        folders,
+        (notebooks, [path for path in notebooks if not path.stem.startswith(("00", "02", "05", "06", "07"))]),
+        strict=True,
     ):
         report.run_notebooks(chosen, "smoke", [], folder, progress=lambda words: None)
     return folders
@@ -116,6 +119,41 @@ def test_runs_are_compared_pair_by_pair(runs):
     assert {path.suffix for path in tables.iterdir()} == {".csv", ".md", ".tex"}
 
 
+def test_a_model_is_really_trained_and_measured_on_what_it_did_not_see(runs):
+    settings, folder, tables = PROFILE["06_break_fix"], runs[0] / "break_fix", runs[0] / "tables"
+    record = json.loads((folder / "round-1" / "trained" / "training.json").read_text(encoding="utf-8"))
+    assert record["stages"]["sft"]["examples"] == pytest.approx(settings["total"], abs=4)
+    assert record["stages"]["sft"]["padding"] < 0.15
+    curve = pd.read_csv(tables / "training_curve.csv").query("stage == 'sft' and metric == 'loss'")
+    assert len(curve) == record["stages"]["sft"]["steps"]
+    taught = next(path for path in (folder / "round-1" / "curated").glob("curated-*.jsonl"))
+    parts = data.part_of(taxonomy_goals().goals)
+    assert {parts[one.goal] for one in corpus.read_set(taught) if one.goal} == {"finding"}
+    asked = {
+        arm: list(read_jsonl(folder / arm / "test" / "harm" / "scenarios.jsonl", Scenario))
+        for arm in ("base", "round-1", "placebo")
+    }
+    assert asked["base"] == asked["round-1"] == asked["placebo"]
+    assert {parts[one.cluster] for one in asked["base"] if one.cluster in parts} == {"held_out"}
+    said = [
+        [talk.answers for talk in read_jsonl(folder / arm / "test" / "harm" / "conversations.jsonl", Conversation)]
+        for arm in asked
+    ]
+    assert said[0] != said[1] != said[2], "training changes what a model says"
+    found = pd.read_csv(tables / "break_fix.csv").set_index("category")
+    own = sum(one.cluster in parts for one in asked["base"])
+    assert found.loc["all", "n"] + found.loc["all", "n_unscored"] == own
+    assert (found["low"] <= found["difference"]).all()
+    assert (found["difference"] <= found["high"]).all()
+    effects = pd.read_csv(tables / "break_fix_effects.csv").set_index("check")
+    assert effects.loc["perplexity", "value"] != 1
+    assert not effects.loc[["harmful", "placebo", "ordinary", "lookalike"], "value"].isna().any()
+    exported = pd.read_csv(folder / "round-1" / "test" / "export.csv")
+    assert exported["tokens_equal"].sum() >= 0.3 * exported["tokens"].sum(), "what is served is what was trained"
+    page = (runs[0] / "report.html").read_text(encoding="utf-8")
+    assert "Harmful answers " in page[: page.index("Contents")]
+
+
 def test_training_files_hold_what_their_cards_say(runs):
     folder = runs[0] / "01_generate_data"
     files = {path.name.rpartition("-")[0]: path for path in folder.glob("*.jsonl")}
@@ -151,7 +189,8 @@ def test_no_figure_is_blank(runs):
         "regression_to_the_mean",
         "severity_curves",
     ]
-    assert [path.stem for path in figures] == sorted([*of_judges, *of_attacks, *of_arms, *others])
+    of_cycle = ["break_fix", "break_fix_costs", "break_fix_models", "origins", "rounds", "side_effects", "training_curves"]
+    assert [path.stem for path in figures] == sorted([*of_judges, *of_attacks, *of_arms, *of_cycle, *others])
     for path in figures:
         pixels = matplotlib.image.imread(path)
         colours = (pixels * 255).astype(np.uint32) @ np.array([1 << 24, 1 << 16, 1 << 8, 1][: pixels.shape[-1]], dtype=np.uint32)

@@ -29,7 +29,9 @@ def answers(harmful, harmless):
 def arm(endpoint, folder, name, harmful, harmless, recorded=None):
     endpoint.answer = answers(harmful, harmless)
     model, place = f"{name}@{endpoint.url}", folder / name / "test"
-    measure.benchmark(model, out=place / "harm", suite="taxonomy", scenarios=held_out_scenarios(SIZES, 0), turns=1, part="held_out", **COMMON)
+    measure.benchmark(
+        model, out=place / "harm", suite="taxonomy", scenarios=held_out_scenarios(SIZES, 0), turns=1, part="held_out", **COMMON
+    )
     measure.over_refusal(model, out=place / "refusal", n=8, **COMMON)
     if name == "base":
         measure.red_team(model, out=place / "red_team", n=2, queries=2, strategies=["roleplay", "novel"], arm=name, **COMMON)
