@@ -79,6 +79,9 @@ def test_what_the_arms_answered_is_what_the_tables_say(cycle, endpoint):
     assert effects.loc[["ordinary", "lookalike", "placebo"], "within"].eq("yes").all()
     assert metrics.headline(outcome.effects(cycle)).startswith("Harmful answers fell from")
 
+    every = outcome.estimates(cycle)
+    assert {one.arm for one in every} == {"base", "round-1", "placebo"}
+    assert {one.judge for one in every} == {cycle["base"].harm.run["judge"]["id"]}
     rounds = outcome.over_rounds(cycle)
     assert set(rounds["arm"]) == {"trained", "placebo"}
     assert rounds.query("arm == 'placebo'")["round"].eq(1).all()

@@ -39,6 +39,7 @@ from rai_kit.measure.opening import open_run
 from rai_kit.measure.over_refusal import over_refusal
 from rai_kit.measure.post_training import EMBEDDED, Trained, open_trained, post_train, served_like, trainable
 from rai_kit.measure.rai import Benchmark, benchmark
+from rai_kit.measure.record import write_summary
 from rai_kit.schema import Example, InputError, Scenario, digest
 from rai_kit.training import load_recipe
 
@@ -252,8 +253,12 @@ def break_fix(
         "arms": {arm.name: _relative(arm.model, folder) for arm in arms},
         "examples": [one.counts for one in taught],
     }
+    cycle = Cycle(folder, tuple(arms), record)
+    from rai_kit.measure import outcome  # it reads cycles
+
+    write_summary(folder / "summary.json", outcome.estimates(cycle))
     write_json(folder / "cycle.json", record)
-    return Cycle(folder, tuple(arms), record)
+    return cycle
 
 
 def open_cycle(out: str | Path) -> Cycle:

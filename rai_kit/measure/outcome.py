@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rai_kit.data import taxonomy
 from rai_kit.data.taxonomy import METRIC
 from rai_kit.measure.cycle import BASE, PLACEBO, Arm, Cycle
-from rai_kit.schema import InputError
+from rai_kit.schema import Estimate, InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,22 +107,42 @@ def effects(cycle: Cycle, arm: str | None = None) -> pd.DataFrame:
     )
 
 
+def estimates(cycle: Cycle) -> list[Estimate]:
+    """Every arm's rates on what no training saw: harmful answers by family and in all (own goals), and in all to prompts of other sets
+    (topic `other sets`); refusals by kind of request."""
+    from rai_kit import metrics
+
+    found = []
+    for arm in cycle.arms:
+        own, other = _harm_table(arm, OWN, "family"), _harm_table(arm, OTHER, "family")
+        parts = [(METRIC, ALL, OWN, own), (METRIC, ALL, OTHER, other)]
+        parts += [(METRIC, str(family), OWN, rows) for family, rows in own.groupby("category", sort=False)]
+        parts += [("refusal", str(kind), ALL, rows) for kind, rows in arm.refusal.table.groupby("category", sort=False)]
+        for metric, category, topic, rows in parts:
+            if len(rows):
+                found.append(metrics.estimate(rows, metric, model=arm.model, arm=arm.name, category=category, topic=topic))
+    return found
+
+
 def over_rounds(cycle: Cycle) -> pd.DataFrame:
     """The table of `plots.rounds`: harmful answers by family and in all, and refusals, of every arm; the placebo stands at round 1."""
     import pandas as pd
 
-    from rai_kit import metrics
-
+    number = {arm.name: place for place, arm in enumerate(cycle.rounds)}
     rows = []
-    for arm in cycle.arms:
-        place = {"round": 1, "arm": "placebo"} if arm.name == PLACEBO else {"round": cycle.rounds.index(arm), "arm": "trained"}
-        table = _harm_table(arm, OWN, "family")
-        for family, part in [(ALL, table), *table.groupby("category", sort=False)]:
-            one = metrics.estimate(part, METRIC, model=arm.model, arm=arm.name, category=str(family), topic=ALL)
-            rows.append({**place, "category": family, "metric": "harmful", **_figures(one)})
-        for category, part in arm.refusal.table.groupby("category", sort=False):
-            one = metrics.estimate(part, "refusal", model=arm.model, arm=arm.name, category=str(category), topic=ALL)
-            rows.append({**place, "category": ALL, "metric": category, **_figures(one)})
+    for one in estimates(cycle):
+        if one.topic == OTHER:
+            continue
+        placebo, refused = one.arm == PLACEBO, one.metric == "refusal"
+        rows.append(
+            {
+                "round": 1 if placebo else number[one.arm],
+                "arm": "placebo" if placebo else "trained",
+                "category": ALL if refused else one.category,
+                "metric": one.category if refused else "harmful",
+                **{name: getattr(one, name) for name in ("value", "low", "high", "n", "n_unscored")},
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -164,10 +184,6 @@ def models(cycles: Mapping[str, Cycle]) -> pd.DataFrame:
         sides = {f"{side}{end}": row[f"value_{side}{end}"] for side in ("before", "after") for end in ("", "_low", "_high")}
         rows.append({"model": model, **sides, "n": row["n"], "n_unscored": row["n_unscored"]})
     return pd.DataFrame(rows)
-
-
-def _figures(one: Any) -> dict[str, Any]:
-    return {name: getattr(one, name) for name in ("value", "low", "high", "n", "n_unscored")}
 
 
 def _all(comparison: pd.DataFrame) -> pd.Series:
