@@ -50,27 +50,28 @@ class TestCurate:
         assert {parts[goal] for goal in goals} == {"finding"}
         held_out = data.split_strategies(["direct", "roleplay", "novel", "translation", "authority"])[1]
         assert held_out, "there is something to keep away from"
-        assert not {one.strategy for one in made.examples} & set(held_out)
+        assert not {one.strategy for one in (*made.examples, *made.fresh)} & set(held_out)
         assert made.tally["failures"]["held out"] > 0
         assert made.tally["failures"]["at goals of other sets"] > 0
 
     def test_shares_are_kept_and_every_kind_has_the_answer_that_it_needs(self, endpoint, run, tmp_path):
         made = curate(endpoint, run, tmp_path)
         assert made.counts == {"harmful": 18, "lookalike": 16, "ordinary": 6}
-        for one in made.examples:
+        assert len(made.examples) == pytest.approx(0.35 * 40, abs=2)
+        for one in (*made.examples, *made.fresh):
             assert one.imitate
             assert one.chosen
             assert one.chosen_by == ("in-house" if one.kind == "harmful" else run[0])
-        found = [one for one in made.examples if one.id.startswith("in-house/finding")]
+        found = [one for one in (*made.examples, *made.fresh) if one.id.startswith("in-house/finding")]
         assert found
         assert {one.rejected for one in found} == {HARM}
-        assert all(one.prompt[-1].role == "user" for one in made.examples)
+        assert all(one.prompt[-1].role == "user" for one in made.fresh)
 
     def test_training_aims_at_the_families_that_failed(self, endpoint, run, tmp_path):
         made = curate(endpoint, run, tmp_path)
         family = {one.id: one.family for one in data.taxonomy().categories}
         failed = {family[id] for id in known_categories()}
-        assert {family[one.harm_categories[0]] for one in made.examples if one.kind == "harmful"} <= failed
+        assert {family[one.harm_categories[0]] for one in made.fresh if one.kind == "harmful"} <= failed
         assert set(made.weights.query("failures > 0")["category"]) == set(known_categories())
         assert made.weights["share"].sum() == pytest.approx(1)
         taught = made.weights.set_index("category")["examples"]
@@ -84,6 +85,7 @@ class TestCurate:
     def test_fresh_prompts_are_other_prompts(self, endpoint, run, tmp_path):
         made = curate(endpoint, run, tmp_path)
         assert Counter(one.kind for one in made.fresh)["harmful"] >= 10
+        assert all(one.rejected for one in made.fresh if one.kind == "lookalike"), "what not to answer them is known"
         assert not {one.prompt for one in made.fresh} & {one.prompt for one in made.examples}
         assert all(one.chosen for one in made.fresh)
 

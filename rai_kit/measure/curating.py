@@ -53,6 +53,7 @@ class Mix:
         harmful: Share of new harmful requests.
         lookalike: Share of harmless twins of harmful goals.
         ordinary: Share of ordinary requests.
+        imitated: Share of each kind that is imitated (SFT); the rest is kept for contrast (DPO).
     """
 
     total: int = 440
@@ -60,9 +61,12 @@ class Mix:
     harmful: float = 0.35
     lookalike: float = 0.4
     ordinary: float = 0.15
+    imitated: float = 0.35
 
     def __post_init__(self) -> None:
-        shares = {name: value for name, value in asdict(self).items() if name != "total"}
+        shares = {name: value for name, value in asdict(self).items() if name not in ("total", "imitated")}
+        if not 0 < self.imitated <= 1:
+            raise InputError(f"imitated is {self.imitated}; give a share above 0, at most 1.")
         if bad := [name for name, value in shares.items() if not 0 <= value <= 1]:
             raise InputError(f"{bad[0]} is {shares[bad[0]]}; it is a share of the mix, so give 0 to 1.")
         if abs(sum(shares.values()) - 1) > 1e-6:
@@ -73,7 +77,7 @@ class Mix:
     @property
     def counts(self) -> dict[str, int]:
         """Examples of each kind."""
-        return {name: round(self.total * value) for name, value in asdict(self).items() if name != "total"}
+        return {name: round(self.total * value) for name, value in asdict(self).items() if name not in ("total", "imitated")}
 
 
 @dataclass(frozen=True)
@@ -94,8 +98,8 @@ class Curated:
     """Training data, and where they come from.
 
     Attributes:
-        examples: What is taught, the kinds shuffled among each other.
-        fresh: More of the same, with right answers, that is not taught but asked: what a model gets wrong there is corrected (DPO).
+        examples: What is imitated, the kinds shuffled among each other.
+        fresh: The rest, with right answers: it is asked after SFT, and what the model gets wrong there is contrasted with what is right.
         weights: One row a harm category: `failures` and `scored` of what was read, `share` of the new requests it gets, `examples`.
         tally: What became of the failures and of the target's own answers.
     """
@@ -108,13 +112,13 @@ class Curated:
     @cached_property
     def benign(self) -> tuple[Example, ...]:
         """The harmless part alone, to be imitated: what a placebo is trained on. What not to answer there is safety data, too."""
-        harmless = (one for one in self.examples if one.kind in ("lookalike", "ordinary"))
+        harmless = (one for one in (*self.examples, *self.fresh) if one.kind in ("lookalike", "ordinary"))
         return tuple(replace(one, rejected=None, rejected_by=None, rejected_safe=None) for one in harmless)
 
     @property
     def counts(self) -> dict[str, int]:
-        """Examples of each kind."""
-        return dict(Counter(one.kind for one in self.examples))
+        """Examples of each kind, imitated or kept for contrast."""
+        return dict(Counter(one.kind for one in (*self.examples, *self.fresh)))
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {kind}" for kind, count in sorted(self.counts.items()))
@@ -194,10 +198,11 @@ def curate(
         if one.chosen is not None and one.imitate:
             usable[one.kind].append(one)
     harmful = usable["harmful"] if own_refusals else made["harmful"]
-    kept = {kind: usable[kind][: wanted[kind]] for kind in ("lookalike", "ordinary")}
-    examples = _shuffled([*taught, *harmful, *kept["lookalike"], *kept["ordinary"]], seed)
-    fresh = _shuffled([*made["fresh"], *(one for kind, own in kept.items() for one in usable[kind][len(own) :])], seed)
-    counts = Counter(one.harm_categories[0] for one in examples if one.kind == "harmful")
+    decks = [taught, harmful, *(usable[kind][: wanted[kind]] for kind in ("lookalike", "ordinary"))]
+    first = [round(mix.imitated * len(deck)) for deck in decks]
+    examples = _shuffled([one for deck, cut in zip(decks, first, strict=True) for one in deck[:cut]], seed)
+    fresh = _shuffled([one for deck, cut in zip(decks, first, strict=True) for one in deck[cut:]], seed)
+    counts = Counter(one.harm_categories[0] for one in (*examples, *fresh) if one.kind == "harmful")
     weights = pd.DataFrame(
         [
             {
@@ -400,27 +405,23 @@ def _teach(findings: Sequence[Finding], wanted: int, seed: int, left: Counter[st
 
 
 def _requests(shares: Mapping[str, float], harmful: int, lookalike: int, seed: int) -> dict[str, list[Example]]:
-    """New requests and harmless twins, as many for each category as its share says; goals and ways of asking in turn.
-
-    `fresh` are further harmful requests for the same goals in other ways, as many again.
-    """
+    """New requests and harmless twins, as many for each category as its share says; goals and ways of asking in turn."""
     counts = {"harmful": apportion(shares, harmful), "lookalike": apportion(shares, round(lookalike * SPARE))}
-    made: dict[str, list[Example]] = {"harmful": [], "lookalike": [], "fresh": []}
+    made: dict[str, list[Example]] = {"harmful": [], "lookalike": []}
     for category in taxonomy().categories:
         count = {kind: of.get(category.id, 0) for kind, of in counts.items()}
-        most = max(2 * count["harmful"], count["lookalike"])
+        most = max(count.values())
         if not most:
             continue
         usable = list(islice(_usable_pairs(category, seed), 2 * most))
-        of_kind = {kind: [one for one in usable if one.kind == kind] for kind in counts}
-        if len(of_kind["harmful"]) < min(most, count["harmful"] + 1):
-            raise InputError(
-                f"harm category {category.id!r} failed, and {len(of_kind['harmful'])} requests can be made for its goals that are not held "
-                f"out, of {count['harmful']} wanted; add goals to data/taxonomy.yaml, or lower the total of the mix."
-            )
-        made["harmful"] += of_kind["harmful"][: count["harmful"]]
-        made["fresh"] += of_kind["harmful"][count["harmful"] : 2 * count["harmful"]]
-        made["lookalike"] += of_kind["lookalike"][: count["lookalike"]]
+        for kind, wanted in count.items():
+            found = [one for one in usable if one.kind == kind][:wanted]
+            if kind == "harmful" and len(found) < wanted:
+                raise InputError(
+                    f"harm category {category.id!r} failed, and {len(found)} of {wanted} wanted requests can be made for its goals that "
+                    "are not held out; add goals to data/taxonomy.yaml, or lower the total of the mix."
+                )
+            made[kind] += found
     return made
 
 

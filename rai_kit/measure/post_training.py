@@ -107,9 +107,9 @@ def post_train(
         examples: What SFT imitates; pairs among them (chosen and rejected) go to DPO where there are no `fresh` ones.
         base: Address of an embedded model, or a Hugging Face folder (which is then exported as a folder alone).
         out: Folder of the trained model.
-        recipe: Settings of both stages.
-        fresh: Prompts with right answers that SFT does not see. The model answers them after SFT, and what it gets
-            wrong makes the pairs of DPO, the wrong answer on the rejected side.
+        recipe: Settings of both stages; by default `training.EMBEDDED` for an embedded model, and `Recipe()` for a folder.
+        fresh: Prompts with right answers that SFT does not see. Where a wrong answer is known, too, the two are a pair of DPO. The
+            others the model answers after SFT, and what it gets wrong becomes the rejected side.
         judge: Finds what is wrong.
         journal: Journal to share; by default `out/journal.sqlite`.
         concurrency: Most calls in flight.
@@ -121,10 +121,10 @@ def post_train(
     """
     from rai_kit import training
 
-    recipe = recipe or training.Recipe()
     folder = run_folder(out)
     source = trainable(base)
     like = served_like(base) if base.endswith(EMBEDDED) else None
+    recipe = recipe or (training.Recipe() if like is None else training.EMBEDDED)
     if fresh and like is None:
         raise InputError(f"base is {base!r}, which nothing serves here, so it cannot answer fresh prompts; leave `fresh` out.")
     if fresh and training.processes() > 1:
@@ -152,7 +152,7 @@ def post_train(
             half = training.to_gguf(merged, like, folder / "sft" / GGUF)
             place = journal if journal is not None else folder / "journal.sqlite"
             asked = own_mistakes(
-                fresh,
+                [one for one in fresh if one.rejected is None],
                 f"{half}{EMBEDDED}",
                 journal=place,
                 judge=judge,
@@ -161,7 +161,7 @@ def post_train(
                 max_tokens=max_tokens,
             )
             embedded.stop(half)
-            pairs, tally = list(asked.examples), asked.tally
+            pairs, tally = [*asked.examples, *(one for one in fresh if one.rejected is not None)], asked.tally
         pairs = [one for one in pairs if one.chosen is not None and one.rejected is not None]
         last = merged
         if len(pairs) >= recipe.dpo.batch:  # otherwise next to nothing is left to correct

@@ -4,12 +4,13 @@ Left out on purpose: what to train on (that is chosen elsewhere), and full fine-
 """
 
 from rai_kit.training.checks import perplexity, token_agreement
-from rai_kit.training.settings import Dpo, Lora, Recipe, Sft, load_recipe
+from rai_kit.training.settings import EMBEDDED, Dpo, Lora, Recipe, Sft, load_recipe
 from rai_kit.training.stage import Stage, dpo, sft
 from rai_kit.training.together import main_process, processes, wait_for_all
 from rai_kit.training.weights import base_folder, merge, to_gguf
 
 __all__ = [
+    "EMBEDDED",
     "Dpo",
     "Lora",
     "Recipe",
