@@ -17,7 +17,7 @@ from rai_kit.measure.validation import judge_quality, known_card, validate
 if TYPE_CHECKING:
     from rai_kit.measure.attacking import WAYS, attack_again, forecast_red_team, red_team
     from rai_kit.measure.attempts import RedTeam
-    from rai_kit.measure.comparing import Comparison, compare
+    from rai_kit.measure.comparing import Comparison, compare, readable
     from rai_kit.measure.curating import Curated, Mix, curate, open_curated
     from rai_kit.measure.cycle import Cycle, Sizes, break_fix, open_cycle
     from rai_kit.measure.opening import open_run
@@ -57,6 +57,7 @@ __all__ = [
     "own_mistakes",
     "post_train",
     "preferred",
+    "readable",
     "red_team",
     "rubric_of",
     "run_folder",
@@ -71,7 +72,7 @@ _LATER = {
     **dict.fromkeys(("Curated", "Mix", "curate", "open_curated"), "curating"),
     **dict.fromkeys(("Cycle", "Sizes", "break_fix", "open_cycle"), "cycle"),
     **dict.fromkeys(("Trained", "open_trained", "post_train"), "post_training"),
-    **dict.fromkeys(("Comparison", "compare"), "comparing"),
+    **dict.fromkeys(("Comparison", "compare", "readable"), "comparing"),
     **dict.fromkeys(("WAYS", "attack_again", "forecast_red_team", "red_team"), "attacking"),
 }
 

@@ -133,34 +133,8 @@ class Comparison:
         return found
 
     def shown(self) -> pd.DataFrame:
-        """The differences to read: values with intervals as text, and beside every *no difference* what could have been shown."""
-        from rai_kit import metrics
-
-        frame = self.differences.rename(columns={"low": "difference_low", "high": "difference_high"})
-        names = [
-            "before",
-            "after",
-            "category",
-            "metric",
-            "n",
-            "value_before",
-            "value_after",
-            "difference",
-            "ratio",
-            "fixed",
-            "broken",
-        ]
-        answers = [name for name in ("non_inferior", "equivalent") if name in frame]
-        text = metrics.intervals_as_text(frame, [*names, "p", *answers])
-        adjusted = zip(frame["p"], frame["p_holm"], strict=True)
-        text["p"] = [_chance(p, "alone") if isnan(holm) else _chance(holm, "Holm") for p, holm in adjusted]
-        unscored = frame["n_unscored"].tolist()
-        text["n"] = [f"{n} (+{left} unscored)" if left else str(n) for n, left in zip(frame["n"], unscored, strict=True)]
-        text["finding"] = [
-            f"{finding} ({_could(mde)})" if finding.startswith("no difference") else finding
-            for finding, mde in zip(frame["finding"], frame["mde"], strict=True)
-        ]
-        return text
+        """The differences to read (`readable`)."""
+        return readable(self.differences)
 
     def save(self, folder: str | Path) -> list[Path]:
         """Writes every table as CSV, Markdown and LaTeX into a folder."""
@@ -314,6 +288,41 @@ def _regression(arms: Sequence[Arm], metric_of: Mapping[str, str]) -> pd.DataFra
 
 def _could(mde: float) -> str:
     return "so few pairs could show none" if isnan(mde) else f"could have shown {mde:.2g}"
+
+
+def readable(differences: pd.DataFrame) -> pd.DataFrame:
+    """Differences to read: values with intervals as text, and beside every *no difference* what could have been shown.
+
+    Args:
+        differences: As `metrics.compare_arms` gives them.
+    """
+    from rai_kit import metrics
+
+    frame = differences.rename(columns={"low": "difference_low", "high": "difference_high"})
+    names = [
+        "before",
+        "after",
+        "category",
+        "metric",
+        "n",
+        "value_before",
+        "value_after",
+        "difference",
+        "ratio",
+        "fixed",
+        "broken",
+    ]
+    answers = [name for name in ("non_inferior", "equivalent") if name in frame]
+    text = metrics.intervals_as_text(frame, [*names, "p", *answers])
+    adjusted = zip(frame["p"], frame["p_holm"], strict=True)
+    text["p"] = [_chance(p, "alone") if isnan(holm) else _chance(holm, "Holm") for p, holm in adjusted]
+    unscored = frame["n_unscored"].tolist()
+    text["n"] = [f"{n} (+{left} unscored)" if left else str(n) for n, left in zip(frame["n"], unscored, strict=True)]
+    text["finding"] = [
+        f"{finding} ({_could(mde)})" if finding.startswith("no difference") else finding
+        for finding, mde in zip(frame["finding"], frame["mde"], strict=True)
+    ]
+    return text
 
 
 def _chance(p: float, kind: str) -> str:

@@ -82,7 +82,7 @@ class Sizes:
     refusal: int = 60
     turns: int = 2
     max_tokens: int = 48
-    category: tuple[str, ...] | None = None
+    category: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
