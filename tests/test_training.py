@@ -165,14 +165,43 @@ def test_loss_is_on_the_answer_only_and_equals_that_of_the_plain_model(base):
         assert scores[row].count_nonzero() == 3
 
 
+def test_pairs_share_their_prompt_and_are_scored_as_if_alone(base):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from rai_kit.training.trainers import IGNORED, answer_scores
+
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    mix = torch.Generator().manual_seed(1)
+    prompts = [torch.randint(3, 20, (length,), generator=mix) for length in (4, 7, 5, 9, 6)]
+    answers = [torch.randint(3, 20, (length,), generator=mix) for length in (3, 1, 4, 2, 5, 2, 3, 1, 4, 2)]
+    whole = [torch.cat([prompts[row % 5], answer]) for row, answer in enumerate(answers)]
+    lengths = torch.tensor([len(one) for one in whole])
+    ids = torch.full((10, int(lengths.max())), END)
+    labels = torch.full_like(ids, IGNORED)
+    for row, one in enumerate(whole):
+        ids[row, : len(one)] = one
+        labels[row, len(prompts[row % 5]) : len(one)] = answers[row]
+    seen = []
+    model.base_model.register_forward_pre_hook(lambda *given: seen.append(given[2]["input_ids"].numel()), with_kwargs=True)
+    scores = answer_scores(model, ids, labels, lengths)
+    assert sum(seen) < ids.numel(), "the prompts were computed once"
+    for row, one in enumerate(whole):
+        alone = model(input_ids=one[None]).logits[0].log_softmax(-1)
+        start = len(prompts[row % 5])
+        wanted = torch.stack([alone[at - 1, one[at]] for at in range(start, len(one))])
+        assert torch.allclose(scores[row, start - 1 : len(one) - 1], wanted, atol=1e-5)
+        assert scores[row].count_nonzero() == len(answers[row])
+
+
 def test_padding_is_little_on_mixed_lengths_and_every_row_is_seen_once_an_epoch():
     rows = [token_rows.Row([1] * (5 + 37 * number % 90), ([1] * (3 + 11 * number % 40),)) for number in range(203)]
-    order = token_rows.batches([sum(row.lengths) for row in rows], 8, 2, 0)
+    order = token_rows.batches([row.tokens for row in rows], 8, 2, 0)
     assert sorted(row for step in order for row in step) == sorted([*range(203), *range(203)])
     assert all(len(step) == 8 for step in order[:-1])
     assert 0 < token_rows.padding_share(rows, order) < 0.15
     pairs = [replace(row, answers=(row.answers[0], [1] * (3 + 29 * number % 60))) for number, row in enumerate(rows)]
-    order = token_rows.batches([sum(row.lengths) for row in pairs], 4, 1, 0)
+    order = token_rows.batches([row.tokens for row in pairs], 4, 1, 0)
     assert token_rows.padding_share(pairs, order) < 0.15
     assert token_rows.batches([5] * 30, 4, 1, 1) != token_rows.batches([5] * 30, 4, 1, 2)
 

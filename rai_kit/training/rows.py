@@ -27,6 +27,11 @@ class Row:
     answers: tuple[list[int], ...]
 
     @property
+    def tokens(self) -> int:
+        """Tokens that are computed: the prompt once, and all answers."""
+        return len(self.prompt) + sum(map(len, self.answers))
+
+    @property
     def lengths(self) -> list[int]:
         """Tokens of each sequence: prompt and answer."""
         return [len(self.prompt) + len(answer) for answer in self.answers]
@@ -132,7 +137,7 @@ def padding_share(rows: Sequence[Row], order: Sequence[Sequence[int]], processes
     for step in order:
         share = -(-len(step) // processes)
         for mine in (step[first : first + share] for first in range(0, len(step), share)):
-            lengths = [length for row in mine for length in rows[row].lengths]
+            lengths = [rows[row].tokens for row in mine]
             real += sum(lengths)
             computed += sum(len(part) * max(lengths[row] for row in part) for part in parts(lengths))
     return 1 - real / computed

@@ -107,15 +107,6 @@ class Recipe:
         _whole("save_every", self.save_every, 1)
 
 
-EMBEDDED = Recipe(
-    lora=Lora(from_layer=10),
-    sft=Sft(learning_rate=1e-3, answer_tokens=40, own_tokens=12),
-    dpo=Dpo(learning_rate=1e-3, batch=6, beta=0.3, answer_tokens=8, sft_weight=0.3),
-)
-"""For the embedded SmolLM2-135M, found by experiment on two cores (docs/log.md): a short imitation that puts refusals within reach, then
-contrast pairs of which only the beginnings are compared, where it is decided what an answer will be."""
-
-
 def load_recipe(path: str | Path) -> Recipe:
     """The recipe of a YAML or JSON file with any of the keys `lora`, `sft`, `dpo`, `seed`, `save_every`; the rest is as by default.
 
@@ -170,3 +161,12 @@ def _positive(name: str, value: object, high: float) -> None:
     _number(name, value, 0, high)
     if value == 0:
         raise InputError(f"{name} is {value!r}; allowed is a number above 0, at most {high}.")
+
+
+EMBEDDED = Recipe(
+    lora=Lora(from_layer=10),
+    sft=Sft(learning_rate=1e-3, answer_tokens=40, own_tokens=12),
+    dpo=Dpo(learning_rate=1e-3, batch=6, beta=0.3, answer_tokens=8, sft_weight=0.3),
+)
+"""For the embedded SmolLM2-135M, found by experiment on two cores (docs/log.md): a short imitation that puts refusals within reach, then
+contrast pairs of which only the beginnings are compared, where it is decided what an answer will be."""

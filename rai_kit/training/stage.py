@@ -168,7 +168,7 @@ def _train(stage: Literal["sft", "dpo"], usable: list[Example], left_out: dict[s
             rows = token_rows.tokenise(stage, usable, tokenizer, settings.answer_tokens, recipe.sft.own_tokens, context)
             if len(rows) < settings.batch:
                 raise InputError(f"{stage}: only {len(rows)} examples fit into the model's {context} tokens; give shorter ones.")
-            order = token_rows.batches([sum(row.lengths) for row in rows], settings.batch, settings.epochs, recipe.seed)
+            order = token_rows.batches([row.tokens for row in rows], settings.batch, settings.epochs, recipe.seed)
             known: list[list[float]] = []
             if stage == "dpo":
                 model.to(state.device)
@@ -193,7 +193,7 @@ def _train(stage: Literal["sft", "dpo"], usable: list[Example], left_out: dict[s
                     digest=key,
                     examples=len(rows),
                     left_out=left_out | ({"too long": len(usable) - len(rows)} if len(rows) < len(usable) else {}),
-                    tokens=sum(sum(row.lengths) for row in flat),
+                    tokens=sum(row.tokens for row in flat),
                     taught_tokens=sum(len(answer) for row in flat for answer in row.answers),
                     padding=token_rows.padding_share(rows, order, processes),
                     steps=len(order),

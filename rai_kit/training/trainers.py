@@ -40,8 +40,21 @@ MARK = "complete.json"
 def answer_scores(model: Any, input_ids: Any, labels: Any, lengths: Any) -> Any:
     """Log-probability of each next token that has a label, (sequences, positions - 1), zero elsewhere.
 
-    Sequences are padded on their right, where no earlier token looks: no mask is needed, and what is shorter is computed apart.
+    Sequences are padded on their right, where no earlier token looks: no mask is needed, and what is shorter is computed apart. Pairs (a
+    second half of the batch with the prompts of the first) share one pass over their prompt.
     """
+    half = len(input_ids) // 2
+    prompts = (labels != IGNORED).int().argmax(1)
+    masked = model.config._attn_implementation == "sdpa"  # others take no mask of one's own
+    if (
+        masked
+        and len(input_ids) % 2 == 0
+        and all(
+            first == second and bool((input_ids[row, :first] == input_ids[row + half, :first]).all())
+            for row, (first, second) in enumerate(zip(prompts[:half].tolist(), prompts[half:].tolist(), strict=True))
+        )
+    ):
+        return _pair_scores(model, input_ids, labels, lengths, prompts)
     labels = labels[:, 1:]
     scores = torch.zeros(labels.shape, dtype=torch.float32, device=input_ids.device)
     for part in parts(lengths.tolist()):
@@ -50,10 +63,49 @@ def answer_scores(model: Any, input_ids: Any, labels: Any, lengths: Any) -> Any:
         states = model.base_model(input_ids=input_ids[rows, :longest], use_cache=False).last_hidden_state[:, :-1]
         wanted = labels[rows, : longest - 1]
         row, column = (wanted != IGNORED).nonzero(as_tuple=True)
-        logits = model.get_output_embeddings()(states[row, column]).float()
-        found = -functional.cross_entropy(logits, wanted[row, column], reduction="none")
-        scores = scores.index_put((rows[row], column), found)
+        scores = scores.index_put((rows[row], column), _log_probs(model, states[row, column], wanted[row, column]))
     return scores
+
+
+def _pair_scores(model: Any, input_ids: Any, labels: Any, lengths: Any, prompts: Any) -> Any:
+    """`answer_scores` of pairs, each laid out as prompt, first answer, second answer; the second does not see the first.
+
+    A prompt of 50 tokens with two answers of eight makes 66 tokens instead of 116, and a step that much cheaper.
+    """
+    half, device = len(input_ids) // 2, input_ids.device
+    cut = [(int(p), int(a), int(b)) for p, a, b in zip(prompts[:half], lengths[:half], lengths[half:], strict=True)]
+    labels = labels[:, 1:]
+    scores = torch.zeros(labels.shape, dtype=torch.float32, device=device)
+    for part in parts([a + b - p for p, a, b in cut]):
+        width = max(cut[row][1] + cut[row][2] - cut[row][0] for row in part)
+        ids = torch.zeros((len(part), width), dtype=input_ids.dtype, device=device)
+        places = torch.zeros((len(part), width), dtype=torch.long, device=device)
+        seen = torch.ones((width, width), dtype=torch.bool, device=device).tril().repeat(len(part), 1, 1)
+        taken: list[tuple[int, int, int, int]] = []  # row of the part, position, and where its score belongs
+        for place, row in enumerate(part):
+            prompt, first, second = cut[row]
+            end = first + second - prompt
+            ids[place, :first] = input_ids[row, :first]
+            ids[place, first:end] = input_ids[row + half, prompt:second]
+            places[place, :first] = torch.arange(first, device=device)
+            places[place, first:end] = torch.arange(prompt, second, device=device)
+            seen[place, first:end, prompt:first] = False
+            taken += [(place, at, row, at) for at in range(prompt - 1, first - 1)]
+            taken += [
+                (place, prompt - 1 if at == prompt - 1 else first + at - prompt, row + half, at)
+                for at in range(prompt - 1, second - 1)
+            ]
+        states = model.base_model(
+            input_ids=ids, position_ids=places, attention_mask=seen[:, None], use_cache=False
+        ).last_hidden_state
+        place, at, row, column = torch.tensor(taken, device=device).T
+        scores = scores.index_put((row, column), _log_probs(model, states[place, at], labels[row, column]))
+    return scores
+
+
+def _log_probs(model: Any, states: Any, wanted: Any) -> Any:
+    logits = model.get_output_embeddings()(states).float()
+    return -functional.cross_entropy(logits, wanted, reduction="none")
 
 
 def score_answers_only(model: Any) -> None:
