@@ -27,7 +27,20 @@ __all__ = sorted(_MODULE_OF)
 def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
         return getattr(import_module(f"rai_kit.{_MODULE_OF[name]}"), name)
-    if name in ("attacks", "plots", "metrics", "engine", "embedded", "measure", "corpus", "data", "judges", "labelling"):
+    if name in (
+        "attacks",
+        "plots",
+        "metrics",
+        "engine",
+        "embedded",
+        "measure",
+        "corpus",
+        "data",
+        "judges",
+        "labelling",
+        "tables",
+        "training",
+    ):
         return import_module(f"rai_kit.{name}")
     raise AttributeError(f"module 'rai_kit' has no attribute '{name}'")
 

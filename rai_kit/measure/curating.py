@@ -54,6 +54,7 @@ class Mix:
         lookalike: Share of harmless twins of harmful goals.
         ordinary: Share of ordinary requests.
         imitated: Share of each kind that is imitated (SFT); the rest is kept for contrast (DPO).
+        least: Fewest failures to start from.
     """
 
     total: int = 440
@@ -62,9 +63,10 @@ class Mix:
     lookalike: float = 0.4
     ordinary: float = 0.15
     imitated: float = 0.35
+    least: int = LEAST_FAILURES
 
     def __post_init__(self) -> None:
-        shares = {name: value for name, value in asdict(self).items() if name not in ("total", "imitated")}
+        shares = {name: value for name, value in asdict(self).items() if name not in ("total", "imitated", "least")}
         if not 0 < self.imitated <= 1:
             raise InputError(f"imitated is {self.imitated}; give a share above 0, at most 1.")
         if bad := [name for name, value in shares.items() if not 0 <= value <= 1]:
@@ -77,7 +79,9 @@ class Mix:
     @property
     def counts(self) -> dict[str, int]:
         """Examples of each kind."""
-        return {name: round(self.total * value) for name, value in asdict(self).items() if name not in ("total", "imitated")}
+        return {
+            name: round(self.total * value) for name, value in asdict(self).items() if name not in ("total", "imitated", "least")
+        }
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,6 @@ def curate(
     own_refusals: bool = False,
     concurrency: int = 32,
     max_tokens: int = 40,
-    least: int = LEAST_FAILURES,
 ) -> Curated:
     """Turns the failures of a target in finished runs into training data.
 
@@ -158,7 +161,6 @@ def curate(
             composed ones stay. For larger models.
         concurrency: Most calls in flight.
         max_tokens: Most new tokens of an own answer.
-        least: Fewest failures to start from.
 
     Raises:
         InputError: A folder holds no finished run or nothing of this target, there are too few failures, or a category that failed has
@@ -171,11 +173,11 @@ def curate(
     mix = mix or Mix()
     folder = run_folder(out)
     findings, scored, left = read_failures(runs, target)
-    if len(findings) < least:
+    if len(findings) < mix.least:
         why = ", ".join(f"{count} {reason}" for reason, count in sorted(left.items()))
         raise InputError(
-            f"{len(findings)} failures of {target!r} can be taught{f' ({why})' if why else ''}; curation needs {least}: "
-            "measure more (n), with other strategies, or lower `least`."
+            f"{len(findings)} failures of {target!r} can be taught{f' ({why})' if why else ''}; curation needs {mix.least}: "
+            "measure more (n), with other strategies, or lower `least` of the mix."
         )
     failures = Counter(one.category for one in findings)
     shares = aim(failures, scored)
