@@ -115,7 +115,7 @@ def estimates(cycle: Cycle) -> list[Estimate]:
     found = []
     for arm in cycle.arms:
         own, other = _harm_table(arm, OWN, "family"), _harm_table(arm, OTHER, "family")
-        parts = [(METRIC, ALL, OWN, own), (METRIC, ALL, OTHER, other)]
+        parts: list[tuple[str, str, str, pd.DataFrame]] = [(METRIC, ALL, OWN, own), (METRIC, ALL, OTHER, other)]
         parts += [(METRIC, str(family), OWN, rows) for family, rows in own.groupby("category", sort=False)]
         parts += [("refusal", str(kind), ALL, rows) for kind, rows in arm.refusal.table.groupby("category", sort=False)]
         for metric, category, topic, rows in parts:
