@@ -8,7 +8,7 @@ import pytest
 from test_plots_comparison import marks, names, spans, words
 from test_plots_robust import CASES, LONG, legible
 
-from rai_kit.metrics.coherence import side_effects
+from rai_kit.metrics import side_effects
 from rai_kit.plots.rounds import NAMED
 from rai_kit.plots.rounds import models as draw_models
 from rai_kit.plots.rounds import rounds as draw_rounds
