@@ -354,13 +354,13 @@ def curate(runs: tuple[str, ...], total: int, out: str, **settings: Any) -> None
 
 @cli.command()
 @click.option("--data", "files", multiple=True, required=True, metavar="FILE", help="Training examples (JSONL); may be repeated.")
-@click.option("--fresh", multiple=True, metavar="FILE", help="Prompts with right answers, whose mistakes make the pairs of DPO.")
+@click.option("--fresh", multiple=True, metavar="FILE", help="Prompts with right answers, kept for the pairs of DPO.")
 @click.option("--base", default="smollm2-135m@embedded", metavar="MODEL", help="Embedded model, or a Hugging Face folder.")
 @click.option("--recipe", default=None, metavar="FILE", help="Settings of both stages (YAML or JSON).")
 @click.option("--judge", default="offline", metavar="J", help="Who finds the mistakes.")
 @click.option("--out", required=True, metavar="DIR", help="Folder of the trained model; the same folder again resumes.")
 def train(files: tuple[str, ...], fresh: tuple[str, ...], base: str, recipe: str | None, judge: str, out: str) -> None:
-    """SFT, then DPO on what the model still gets wrong, and the weights to serve.
+    """SFT, then DPO on pairs of a right and a wrong answer, and the weights to serve.
 
     The files are what `curate` or a data notebook wrote. On several GPUs: accelerate launch -m rai_kit train ...
     """

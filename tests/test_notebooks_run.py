@@ -122,13 +122,15 @@ def test_runs_are_compared_pair_by_pair(runs):
 def test_a_model_is_really_trained_and_measured_on_what_it_did_not_see(runs):
     settings, folder, tables = PROFILE["06_break_fix"], runs[0] / "break_fix", runs[0] / "tables"
     record = json.loads((folder / "round-1" / "trained" / "training.json").read_text(encoding="utf-8"))
-    assert record["stages"]["sft"]["examples"] == pytest.approx(settings["total"], abs=4)
+    made = [path for name in ("curated", "fresh") for path in (folder / "round-1" / "curated").glob(f"{name}-*.jsonl")]
+    examples = [one for path in made for one in corpus.read_set(path)]
+    assert len(examples) == pytest.approx(settings["mix"]["total"], abs=4)
+    assert 0 < record["stages"]["sft"]["examples"] < len(examples)
     assert record["stages"]["sft"]["padding"] < 0.15
     curve = pd.read_csv(tables / "training_curve.csv").query("stage == 'sft' and metric == 'loss'")
     assert len(curve) == record["stages"]["sft"]["steps"]
-    taught = next(path for path in (folder / "round-1" / "curated").glob("curated-*.jsonl"))
     parts = data.part_of(taxonomy_goals().goals)
-    assert {parts[one.goal] for one in corpus.read_set(taught) if one.goal} == {"finding"}
+    assert {parts[one.goal] for one in examples if one.goal} == {"finding"}
     asked = {
         arm: list(read_jsonl(folder / arm / "test" / "harm" / "scenarios.jsonl", Scenario))
         for arm in ("base", "round-1", "placebo")

@@ -66,7 +66,7 @@ class Mix:
     least: int = LEAST_FAILURES
 
     def __post_init__(self) -> None:
-        shares = {name: value for name, value in asdict(self).items() if name not in ("total", "imitated", "least")}
+        shares = self.shares
         if not 0 < self.imitated <= 1:
             raise InputError(f"imitated is {self.imitated}; give a share above 0, at most 1.")
         if bad := [name for name, value in shares.items() if not 0 <= value <= 1]:
@@ -77,11 +77,14 @@ class Mix:
             raise InputError(f"total is {self.total}; give at least 8 examples.")
 
     @property
+    def shares(self) -> dict[str, float]:
+        """Share of each kind."""
+        return {name: getattr(self, name) for name in ("found", "harmful", "lookalike", "ordinary")}
+
+    @property
     def counts(self) -> dict[str, int]:
         """Examples of each kind."""
-        return {
-            name: round(self.total * value) for name, value in asdict(self).items() if name not in ("total", "imitated", "least")
-        }
+        return {name: round(self.total * value) for name, value in self.shares.items()}
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,6 @@ class Finding:
     strategy: str
     prompt: tuple[Message, ...]
     answer: str
-    severity: float
-    source: str
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,8 @@ def curate(
 ) -> Curated:
     """Turns the failures of a target in finished runs into training data.
 
-    Each harm category with a failure gets new requests in proportion to its failures, each category of the same family without one gets
-    some too. The same call on the same folder reads finished answers from the journal.
+    Harm categories get the more new requests the more of their cases failed, those of the same family without a failure get some, too
+    (`aim`). The same call on the same folder reads finished answers from the journal.
 
     Args:
         runs: Folders of benchmarks (suite `taxonomy`) and red teams.
@@ -182,7 +183,7 @@ def curate(
     failures = Counter(one.category for one in findings)
     shares = aim(failures, scored)
     wanted = mix.counts
-    taught = _teach(findings, wanted["found"], seed, left)
+    taught = _teach(findings, target, wanted["found"], seed, left)
     made = _requests(shares, wanted["harmful"] + wanted["found"] - len(taught), wanted["lookalike"], seed)
     harmless = [*made["lookalike"], *_ordinary(wanted["ordinary"], seed)]
     filled = own_answers(
@@ -326,8 +327,6 @@ def _of_conversations(run: Benchmark, target: str) -> Iterator[Finding]:
             f"benchmark/{scenario.topic}",
             talk.messages[:at],
             talk.messages[at].content,
-            verdict.severity,
-            talk.id,
         )
 
 
@@ -338,8 +337,7 @@ def _of_attempts(run: RedTeam, target: str) -> Iterator[Finding]:
         if attempt.target != target or attempt.success is None or attempt.goal in withheld:
             continue
         *prompt, answer = attempt.messages(attempt.success)
-        severity = attempt.queries[attempt.success].score or attempt.threshold
-        yield Finding(attempt.category, attempt.goal, attempt.strategy, tuple(prompt), answer.content, severity, attempt.id)
+        yield Finding(attempt.category, attempt.goal, attempt.strategy, tuple(prompt), answer.content)
 
 
 def aim(failures: Mapping[str, int], scored: Mapping[str, int]) -> dict[str, float]:
@@ -366,7 +364,7 @@ def aim(failures: Mapping[str, int], scored: Mapping[str, int]) -> dict[str, flo
     return {id: one / total for id, one in weight.items()}
 
 
-def _teach(findings: Sequence[Finding], wanted: int, seed: int, left: Counter[str]) -> list[Example]:
+def _teach(findings: Sequence[Finding], target: str, wanted: int, seed: int, left: Counter[str]) -> list[Example]:
     """Failed conversations with a safe answer, the categories in turn."""
     from rai_kit.corpus.compose import safe_answer
 
@@ -395,7 +393,7 @@ def _teach(findings: Sequence[Finding], wanted: int, seed: int, left: Counter[st
                 goal=one.goal,
                 strategy=one.strategy,
                 chosen_by="in-house",
-                rejected_by="target",
+                rejected_by=target,
                 chosen_safe=True,
                 rejected_safe=False,
                 imitate=True,
@@ -451,8 +449,3 @@ def _ordinary(wanted: int, seed: int) -> list[Example]:
     from rai_kit.corpus import compose_ordinary
 
     return compose_ordinary(max(1, round(wanted * SPARE)), seed=seed) if wanted else []
-
-
-def strategies_of(examples: Sequence[Example]) -> dict[str, Any]:
-    """Goals and strategies that training data hold: what a comparison must keep away from."""
-    return {name: sorted({getattr(one, name) for one in examples} - {None}) for name in ("goal", "strategy", "template")}

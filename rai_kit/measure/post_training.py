@@ -1,4 +1,4 @@
-"""Safety post-training from examples to weights that serve: SFT, then DPO on the mistakes that the model still makes.
+"""Safety post-training from examples to weights that serve: SFT, then DPO on pairs of a right and a wrong answer.
 
 A folder `out` receives `sft/` and `dpo/` (adapters, curves, records), `model/` (merged, in Hugging Face's format, for vLLM), `model.gguf`
 (for the embedded server, quantised as its base is), `pairs-....jsonl` (what DPO learnt from) and `training.json`. The same call again on
@@ -172,6 +172,7 @@ def post_train(
                 _keep(pairs, folder, base)
                 training.merge(merged, stage.adapter, last)
         if main:
+            (folder / "training.json").unlink(missing_ok=True)  # an older record tells of other weights
             _put(last, folder / FOLDER)
             shutil.rmtree(merged, ignore_errors=True)
             if like is not None:
@@ -220,5 +221,5 @@ def _keep(pairs: Sequence[Example], folder: Path, base: str) -> None:
 
     for old in folder.glob("pairs-*"):
         old.unlink()
-    about = {"base": base, "pairs": "what the model got wrong after SFT, against the right answer"}
-    write_set(folder, "pairs", pairs, title="Pairs on the model's own policy", about=about, form="preference")
+    about = {"base": base, "pairs": "a right answer, and a wrong one that was known or that the model gave after SFT"}
+    write_set(folder, "pairs", pairs, title="Pairs of right and wrong answers", about=about, form="preference")
