@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rai_kit.cache import write_json, write_whole
 from rai_kit.data import part_of, split_strategies, taxonomy

@@ -224,9 +224,10 @@ def break_fix(
         made = post_train(examples, base=base, out=folder / name / "trained", recipe=recipe, fresh=fresh, **common)
         return Arm(name, made.address, folder / name)
 
+    asked = held_out_scenarios(sizes, seed)
     arms = [Arm(BASE, target, folder / BASE)]
     taught: list[Curated] = []
-    _test(arms[0], arms[0], sizes, xstest, seed, common)
+    _test(arms[0], arms[0], asked, sizes, xstest, seed, common)
     for number in range(1, rounds + 1):
         before, name = arms[-1], f"round-{number}"
         _say(f"round {number}: what breaks {before.name}?")
@@ -238,11 +239,11 @@ def break_fix(
         if before.model != target:
             embedded.stop(served_like(before.model))
         arms.append(train(taught[-1].examples, taught[-1].fresh, before.model, name))
-        _test(arms[-1], arms[0], sizes, xstest, seed, common)
+        _test(arms[-1], arms[0], asked, sizes, xstest, seed, common)
     if placebo:
         _say("placebo: training on the harmless part of the first round alone")
         arms.append(train(taught[0].benign, (), target, PLACEBO))
-        _test(arms[-1], arms[0], sizes, xstest, seed, common, attacked=False)
+        _test(arms[-1], arms[0], asked, sizes, xstest, seed, common, attacked=False)
     record = {
         "what": "cycle",
         "target": target,
@@ -306,6 +307,7 @@ def held_out_scenarios(sizes: Sizes, seed: int) -> list[Scenario]:
 def _test(
     arm: Arm,
     base: Arm,
+    asked: Sequence[Scenario],
     sizes: Sizes,
     xstest: str | Path | None,
     seed: int,
@@ -318,9 +320,7 @@ def _test(
     _read_weights(arm, place)
     settings: dict[str, Any] = {"max_tokens": sizes.max_tokens, **common}
     held_out: dict[str, Any] = {"part": "held_out", "seed": seed, **settings}
-    benchmark(
-        arm.model, out=place / "harm", suite=SUITE, scenarios=held_out_scenarios(sizes, seed), turns=sizes.turns, **held_out
-    )
+    benchmark(arm.model, out=place / "harm", suite=SUITE, scenarios=asked, turns=sizes.turns, **held_out)
     over_refusal(arm.model, out=place / "refusal", n=sizes.refusal, xstest=xstest, **held_out)
     _, held_out_strategies = split_strategies(_strategies())
     attacks: dict[str, Any] = {
