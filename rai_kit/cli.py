@@ -334,19 +334,18 @@ def validate(labels: tuple[str, ...], **settings: Any) -> None:
 @cli.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("--target", required=True, metavar="MODEL", help="Model whose failures in the runs are taught.")
-@click.option("--total", default=440, help="Training examples.")
+@click.option("--total", type=int, help="Training examples; by default as many as suit the embedded model.")
 @click.option("--judge", default="offline", metavar="J", help="Who finds refusals and harm in the target's own answers.")
 @click.option("--own-refusals", is_flag=True, help="Ask the target for safe answers in its own words; for larger models.")
 @click.option("--seed", default=0, help="Of everything random.")
 @click.option("--concurrency", default=32, help="Most calls in flight.")
 @click.option("--out", required=True, metavar="DIR", help="Folder of the training data; the same folder again resumes.")
-def curate(runs: tuple[str, ...], total: int, out: str, **settings: Any) -> None:
+def curate(runs: tuple[str, ...], total: int | None, out: str, **settings: Any) -> None:
     """Turns what broke in finished runs (benchmark --suite taxonomy, red-team) into training data."""
     from rai_kit import measure
 
-    found = measure.curate(
-        *(Path(run).resolve() for run in runs), out=Path(out).resolve(), mix=measure.Mix(total=total), **settings
-    )
+    mix = None if total is None else measure.Mix(total=total)
+    found = measure.curate(*(Path(run).resolve() for run in runs), out=Path(out).resolve(), mix=mix, **settings)
     for of, tally in found.tally.items():
         click.echo(f"{of}: {', '.join(f'{count} {outcome}' for outcome, count in tally.items())}")
     click.echo(f"{found}; written to {out}")
@@ -362,7 +361,7 @@ def curate(runs: tuple[str, ...], total: int, out: str, **settings: Any) -> None
 def train(files: tuple[str, ...], fresh: tuple[str, ...], base: str, recipe: str | None, judge: str, out: str) -> None:
     """SFT, then DPO on pairs of a right and a wrong answer, and the weights to serve.
 
-    The files are what `curate` or a data notebook wrote. On several GPUs: accelerate launch -m rai_kit train ...
+    The files are what `curate` or a data notebook wrote. On several GPUs: accelerate launch --multi_gpu -m rai_kit train ...
     """
     from rai_kit import measure, training
     from rai_kit.corpus import read_set
@@ -370,6 +369,8 @@ def train(files: tuple[str, ...], fresh: tuple[str, ...], base: str, recipe: str
     examples, asked = ([one for file in some for one in read_set(file)] for some in (files, fresh))
     settings = training.load_recipe(recipe) if recipe else None
     found = measure.post_train(examples, base=base, out=Path(out).resolve(), recipe=settings, fresh=asked, judge=judge)
+    if not training.main_process():
+        return
     for stage, one in found.record["stages"].items():
         click.echo(f"{stage}: {one['examples']} examples, {one['steps']} steps, {one['tokens']} tokens in {one['seconds']:.0f} s")
     click.echo(f"for vLLM: {found.folder}")
@@ -380,19 +381,20 @@ def train(files: tuple[str, ...], fresh: tuple[str, ...], base: str, recipe: str
 @cli.command("break-fix")
 @click.option("--target", default="smollm2-135m@embedded", metavar="MODEL", help="Embedded model that is attacked and trained.")
 @click.option("--rounds", default=2, help="Rounds of curating, training and measuring.")
-@click.option("--total", default=440, help="Training examples of a round.")
+@click.option("--total", type=int, help="Training examples of a round; by default as many as suit the embedded model.")
 @click.option("--recipe", default=None, metavar="FILE", help="Settings of the training (YAML or JSON).")
 @click.option("--judge", default="offline", metavar="J", help="Who judges every answer.")
 @click.option("--xstest", default=None, metavar="FILE", help="File in the format of XSTest, for over-refusal.")
 @click.option("--seed", default=0, help="Of everything random.")
 @click.option("--concurrency", default=32, help="Most calls in flight.")
 @click.option("--out", required=True, metavar="DIR", help="Folder of the cycle; the same folder again resumes.")
-def break_fix(target: str, total: int, out: str, **settings: Any) -> None:
+def break_fix(target: str, total: int | None, out: str, **settings: Any) -> None:
     """Measure, attack, curate, train, measure again, round after round, beside a placebo."""
     from rai_kit import measure, metrics
     from rai_kit.measure import outcome
 
-    cycle = measure.break_fix(target, out=Path(out).resolve(), mix=measure.Mix(total=total), **settings)
+    mix = None if total is None else measure.Mix(total=total)
+    cycle = measure.break_fix(target, out=Path(out).resolve(), mix=mix, **settings)
     effects = outcome.effects(cycle)
     shown = outcome.harm(cycle, *(arm.name for arm in cycle.arms[1:]))
     columns = ["after", "category", "n", "value_before", "value_after", "difference", "low", "high", "fixed", "broken", "finding"]

@@ -232,6 +232,16 @@ def test_only_requests_in_disguise_are_told_that_the_disguise_does_not_matter():
     assert sum(bool(frames.search(answer)) for answer in framed) > 50
 
 
+def test_all_answers_can_begin_alike_and_go_on_differently():
+    words = "I'm sorry, but I can't help with that."
+    found = compose_pairs(4, seed=2, categories=BOTH, opening=words)
+    answers = [str(one.chosen or one.rejected) for one in found]
+    assert all(answer.startswith(f"{words} ") for answer in answers)
+    assert len(set(answers)) > 0.9 * len(answers)
+    assert all(25 <= len(answer.split()) <= 80 and "{" not in answer for answer in answers)
+    assert [one.prompt for one in found] == [one.prompt for one in compose_pairs(4, seed=2, categories=BOTH)]
+
+
 def test_a_category_without_reasons_gets_no_answer():
     with pytest.raises(InputError, match="child_sexual_exploitation"):
         safe_answer(taxonomy().category("child_sexual_exploitation"), seed=0)

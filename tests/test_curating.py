@@ -57,7 +57,7 @@ class TestCurate:
     def test_shares_are_kept_and_every_kind_has_the_answer_that_it_needs(self, endpoint, run, tmp_path):
         made = curate(endpoint, run, tmp_path)
         assert made.counts == {"harmful": 18, "lookalike": 16, "ordinary": 6}
-        assert len(made.examples) == pytest.approx(0.35 * 40, abs=2)
+        assert len(made.examples) == pytest.approx(Mix().imitated * 40, abs=2)
         for one in (*made.examples, *made.fresh):
             assert one.imitate
             assert one.chosen
@@ -85,9 +85,22 @@ class TestCurate:
     def test_fresh_prompts_are_other_prompts(self, endpoint, run, tmp_path):
         made = curate(endpoint, run, tmp_path)
         assert Counter(one.kind for one in made.fresh)["harmful"] >= 10
-        assert all(one.rejected for one in made.fresh if one.kind == "lookalike"), "what not to answer them is known"
+        assert all(one.rejected for one in made.fresh if one.kind in ("lookalike", "ordinary")), (
+            "what not to answer them is known"
+        )
         assert not {one.prompt for one in made.fresh} & {one.prompt for one in made.examples}
         assert all(one.chosen for one in made.fresh)
+
+    def test_refusals_begin_alike_unless_they_are_to_vary(self, endpoint, run, tmp_path):
+        def refusals(found):
+            every = (*found.examples, *found.fresh)
+            return [one.chosen for one in every if one.kind == "harmful"] + [
+                one.rejected for one in every if one.kind == "lookalike"
+            ]
+
+        assert all(text.startswith(Mix().opening) for text in refusals(curate(endpoint, run, tmp_path)))
+        varied = refusals(curate(endpoint, run, tmp_path, mix=Mix(total=40, opening=None)))
+        assert len({text.split(",")[0].split(".")[0] for text in varied}) > 10
 
     def test_it_can_be_read_again_and_made_again_without_a_call(self, endpoint, run, tmp_path):
         made = curate(endpoint, run, tmp_path)

@@ -296,6 +296,44 @@ def test_a_second_run_keeps_the_other_notebooks(run):
     assert not list(run["out"].glob("*.partial*"))
 
 
+def test_what_would_tell_the_same_is_left_as_it_is(tmp_path):
+    books, out, data = tmp_path / "notebooks", tmp_path / "out", tmp_path / "data.txt"
+    data.write_text("a", encoding="utf-8")
+    notebook(
+        books,
+        "00_first",
+        code("n: int = 1\nout: str = ''\nfile: str = ''", "parameters"),
+        code("open(out + '/kept.txt', 'w').write('1')"),
+    )
+    notebook(books, "01_second", code("n: int = 1", "parameters"), code("print(n)"))
+    paths = sorted(books.glob("*.ipynb"))
+
+    def run(words):
+        lines = []
+        run_notebooks(paths, profile(tmp_path, "{}"), [f"file={data}", *words], out, progress=lines.append)
+        return ["unchanged" in line for line in "".join(lines).splitlines()]
+
+    assert run([]) == [False, False]
+    executed = (out / "notebooks" / "01_second.ipynb").read_bytes()
+    assert run([]) == [True, True]
+    assert (out / "notebooks" / "01_second.ipynb").read_bytes() == executed
+    assert (out / "report.html").is_file()
+    assert run(["n=2"]) == [False, False]
+    assert run(["n=2"]) == [True, True]
+    data.write_text("another", encoding="utf-8")
+    assert run(["n=2"]) == [False, False], "a file that a parameter names, and what comes after"
+    notebook(books, "01_second", code("n: int = 1", "parameters"), code("print(n, n)"))
+    assert run(["n=2"]) == [True, False]
+    (out / "kept.txt").unlink()
+    assert run(["n=2"]) == [False, False], "what was written is gone"
+    assert (out / "kept.txt").is_file()
+    (out / "step").mkdir()
+    (out / "step" / "run.json").write_text('{"counts": {"unscored": {"target:empty": 1}}}', encoding="utf-8")
+    assert [run(["n=2"]), run(["n=2"])] == [[False, False], [True, True]]
+    (out / "step" / "run.json").write_text('{"counts": {"unscored": {"target:timeout": 1}}}', encoding="utf-8")
+    assert [run(["n=2"]), run(["n=2"])] == [[False, False], [False, False]], "another try may mend it"
+
+
 # --- what is refused, before anything is run or written -----------------------------------------------------------------
 
 

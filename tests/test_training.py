@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from rai_kit.schema import Example, InputError, Message, RunStopped, write_jsonl
+from rai_kit.corpus import Filled, read_set, write_set
+from rai_kit.measure import open_trained, post_train, post_training
+from rai_kit.schema import Example, InputError, Message, RunStopped
 from rai_kit.training import Dpo, Lora, Recipe, Sft, base_folder, dpo, load_recipe, merge, perplexity, sft, to_gguf
 from rai_kit.training import rows as token_rows
 
@@ -441,33 +443,47 @@ def test_a_gguf_of_another_model_is_refused(base, tmp_path):
         assert not (tmp_path / "out.gguf").exists()
 
 
-def test_two_processes_train_one_adapter(base, tmp_path):
-    """The only slow one: two fresh processes over gloo."""
-    write_jsonl(tmp_path / "data.jsonl", examples())
-    script = tmp_path / "train.py"
-    script.write_text(
-        "import sys\nfrom pathlib import Path\nfrom rai_kit.schema import Example, read_jsonl\nfrom rai_kit.training import *\n"
-        "data, base, out = sys.argv[1:]\n"
-        "recipe = Recipe(lora=Lora(rank=4, alpha=8), save_every=2,"
-        " sft=Sft(learning_rate=0.02, epochs=3, batch=4, answer_tokens=8, own_tokens=3),"
-        " dpo=Dpo(learning_rate=0.02, epochs=3, batch=4, answer_tokens=8))\n"
-        "stage = dpo(list(read_jsonl(data, Example)), Path(base), Path(out), recipe)\n"
-        "assert stage.processes == 2\n",
+def test_two_processes_train_one_model(base, tmp_path):
+    """The only slow one: the command in two fresh processes over gloo, as it is launched on GPUs."""
+    data = write_set(tmp_path, "data", examples(), title="Pairs", about={}, form="preference").path
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "lora: {rank: 4, alpha: 8}\nsft: {learning_rate: 0.02, batch: 4, answer_tokens: 8, own_tokens: 3}\n"
+        "dpo: {learning_rate: 0.02, epochs: 3, batch: 4, answer_tokens: 8}\nsave_every: 2\n",
         encoding="utf-8",
     )
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-    launch += [str(script), str(tmp_path / "data.jsonl"), str(base), str(tmp_path / "two")]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m", "rai_kit", "train"]
+    launch += ["--data", str(data), "--base", str(base), "--recipe", str(recipe), "--out", str(tmp_path / "two")]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "RAI_KIT_HEADLESS": "1"}
     done = subprocess.run(launch, capture_output=True, text=True, timeout=180, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("dpo steps in") == 1
-    record = json.loads((tmp_path / "two" / "stage.json").read_text(encoding="utf-8"))
+    assert done.stdout.count("for vLLM") == 1, "one process speaks for both"
+    record = json.loads((tmp_path / "two" / "dpo" / "stage.json").read_text(encoding="utf-8"))
     assert (record["processes"], record["steps"]) == (2, 12)
-    one = dpo(examples(), base, tmp_path / "one", RECIPE)
-    with (tmp_path / "two" / "curve.csv").open(encoding="utf-8") as file:
-        margins = [float(row["value"]) for row in csv.DictReader(file) if row["metric"] == "margin"]
+    one = post_train(read_set(data), base=str(base), out=tmp_path / "one", recipe=load_recipe(recipe)).curve
+    two = open_trained(tmp_path / "two").curve
     # The same batches, shared out: the same learning but for rounding.
-    assert margins == pytest.approx(curve(one)["margin"], abs=1e-3, rel=1e-2)
+    assert two["value"].to_numpy() == pytest.approx(one["value"].to_numpy(), abs=1e-3, rel=1e-2)
+
+
+def test_what_is_declined_by_now_stays_a_pair_with_what_was_said_before(monkeypatch, tmp_path):
+    first, second, third = (replace(one, kind="harmful", rejected=None) for one in examples(3))
+    twin = replace(examples(4)[3], kind="lookalike", rejected="No.")
+
+    def mistakes(asked, target, **_):
+        assert ([one.id for one in asked], target) == ([first.id, second.id, third.id], f"{tmp_path}@embedded")
+        return Filled((replace(first, rejected="after"), second, third), {"harmful": {"kept": 1, "right": 2}})
+
+    def answers(asked, target, **_):
+        assert ([one.id for one in asked], target) == ([second.id, third.id], "base@embedded")
+        return Filled((replace(second, rejected="before"), third), {"harmful": {"kept": 1, "refused": 1}})
+
+    monkeypatch.setattr(post_training, "own_mistakes", mistakes)
+    monkeypatch.setattr(post_training, "own_answers", answers)
+    pairs, tally = post_training._contrasts([first, second, third, twin], tmp_path, "base@embedded", {})
+    assert {one.id: one.rejected for one in pairs} == {first.id: "after", second.id: "before", third.id: None, twin.id: "No."}
+    assert list(tally.values()) == [{"kept": 1, "right": 2}, {"kept": 1, "refused": 1}]
 
 
 def test_a_recipe_file_is_read_strictly(tmp_path):

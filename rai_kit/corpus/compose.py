@@ -100,7 +100,12 @@ def _ordinary() -> _Ordinary:
 
 
 def compose_pairs(
-    per_goal: int = 3, *, goals: int | None = None, seed: int = 0, categories: Sequence[HarmCategory] | None = None
+    per_goal: int = 3,
+    *,
+    goals: int | None = None,
+    seed: int = 0,
+    categories: Sequence[HarmCategory] | None = None,
+    opening: str | None = None,
 ) -> list[Example]:
     """Harmful prompts with safe answers, each followed by its harmless twin with a refusal to be avoided.
 
@@ -112,6 +117,7 @@ def compose_pairs(
         goals: Goals of each category, at least 1, the first ones; all when None.
         seed: Decides which ways and which answers; it is no part of the ids, which follow from the prompts.
         categories: Harm categories, in this order; all active ones when None.
+        opening: Sentence with which every answer begins; the openings vary when None.
 
     Returns:
         `harmful` examples (chosen, none rejected) and `lookalike` ones (rejected, none chosen) in turn. Twins share goal and template.
@@ -130,7 +136,7 @@ def compose_pairs(
     made: dict[str, Example] = {}
     for turn in range(per_goal):
         for category, goal, order in wanted:
-            for example in _twins(category, goal, order[turn], seed):
+            for example in _twins(category, goal, order[turn], seed, opening):
                 made.setdefault(example.id, example)
     return list(made.values())
 
@@ -147,12 +153,12 @@ def _order(goal: Goal, seed: int) -> list[Way]:
     return [way for row in zip_longest(*rng.sample(decks, len(decks))) for way in row if way is not None]
 
 
-def _twins(category: HarmCategory, goal: Goal, way: Way, seed: int) -> Iterator[Example]:
+def _twins(category: HarmCategory, goal: Goal, way: Way, seed: int, opening: str | None) -> Iterator[Example]:
     about: dict[str, Any] = {"goal": goal.id, "strategy": way.strategy, "template": way.id, "harm_categories": (category.id,)}
     framed = way.form is None
 
     def answer(words: str) -> str:
-        return safe_answer(category, seed=digest(seed, way.id), framed=framed, **{goal.kind: words})
+        return safe_answer(category, seed=digest(seed, way.id), framed=framed, opening=opening, **{goal.kind: words})
 
     yield _example(
         "harmful", way(goal.words), chosen=answer(goal.words), chosen_by=SOURCE, chosen_safe=True, imitate=True, **about
@@ -161,7 +167,13 @@ def _twins(category: HarmCategory, goal: Goal, way: Way, seed: int) -> Iterator[
 
 
 def safe_answer(
-    category: HarmCategory, *, seed: int | str, act: str | None = None, text: str | None = None, framed: bool = False
+    category: HarmCategory,
+    *,
+    seed: int | str,
+    act: str | None = None,
+    text: str | None = None,
+    framed: bool = False,
+    opening: str | None = None,
 ) -> str:
     """An answer that declines, says whom it would harm, and offers something harmless; warm where somebody may be in need.
 
@@ -171,6 +183,7 @@ def safe_answer(
         act: What was to be done, if the answer may name it.
         text: What was to be written, if the answer may name it.
         framed: Whether the request came in some disguise.
+        opening: Its first sentence; one is drawn when None.
 
     Returns:
         25 to 70 words; where long phrases of the category make that impossible, as near to it as could be drawn.
@@ -184,7 +197,8 @@ def safe_answer(
         )
     manner = _answers().manners[_answers().manner_of.get(category.id, "plain")]
     rng = _rng("answer", seed, category.id, act, text)
-    given = {name: words for name, words in (("act", act), ("text", text)) if words is not None}
+    given = {name: words for name, words in (("act", act), ("text", text), ("opening", opening)) if words is not None}
+    arrangements = [one for one in manner.arrangements if opening is None or one.startswith("{opening}")]
     missing = {"act", "text", *([] if framed else ["framed"])} - set(given)
 
     def draw(name: str) -> str:
@@ -196,7 +210,7 @@ def safe_answer(
 
     best = ""
     for _ in range(ATTEMPTS):
-        found = fill(_choose(rng, manner.arrangements, missing), draw)
+        found = fill(_choose(rng, arrangements, missing), draw)
         if not best or _off(found) < _off(best):
             best = found
         if not _off(best):

@@ -76,6 +76,8 @@ class OnPolicy:
         concurrency: Most examples in flight.
         rejected_if: What an answer to a harmful prompt must be to become its rejected side: `harmful`, or at least `not_refused`.
         harmful_from: Severity (0-7) from which an answer is harmful; by default as in the suite `taxonomy`.
+        beginnings: Take answers that were cut off as they are, for training that teaches no more than beginnings; otherwise up to their
+            last whole sentence.
     """
 
     model: Model
@@ -86,6 +88,7 @@ class OnPolicy:
     concurrency: int = 16
     rejected_if: Literal["harmful", "not_refused"] = "not_refused"
     harmful_from: float = 3
+    beginnings: bool = False
 
     def __post_init__(self) -> None:
         for name, value in {"samples": self.samples, "concurrency": self.concurrency}.items():
@@ -190,7 +193,8 @@ class OnPolicy:
             return example, reply.cause
         if not reply.text.strip():
             return example, "empty"
-        answer = whole(reply.text) if reply.finish_reason == "length" else reply.text.strip()
+        cut = reply.finish_reason == "length" and not self.beginnings
+        answer = whole(reply.text) if cut else reply.text.strip()
         if answer is None:
             return example, "cut_short"
         if loops(answer):

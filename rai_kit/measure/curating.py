@@ -39,8 +39,10 @@ LEAST_FAILURES = 3
 """Fewer failures say too little about where a model fails."""
 LONGEST = 900
 """Most characters of a failed conversation that is taught: longer ones cost as much time as five short ones."""
-SPARE = 1.35
-"""As many times more harmless requests are asked as are wanted, for some answers refuse, loop or are cut short."""
+OPENING = "I'm sorry, but I can't help with that."
+"""With which every refusal begins."""
+SPARE = 1.15
+"""As many times more harmless requests are asked as are wanted, for some answers refuse, loop or are empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +56,18 @@ class Mix:
         lookalike: Share of harmless twins of harmful goals.
         ordinary: Share of ordinary requests.
         imitated: Share of each kind that is imitated (SFT); the rest is kept for contrast (DPO).
+        opening: Sentence with which every refusal begins; None lets the openings vary. A few hundred examples bring one sentence within
+            a small model's reach, not forty (docs/log.md).
         least: Fewest failures to start from.
     """
 
-    total: int = 440
+    total: int = 640
     found: float = 0.1
     harmful: float = 0.35
     lookalike: float = 0.4
     ordinary: float = 0.15
-    imitated: float = 0.35
+    imitated: float = 0.25
+    opening: str | None = OPENING
     least: int = LEAST_FAILURES
 
     def __post_init__(self) -> None:
@@ -141,7 +146,8 @@ def curate(
     seed: int = 0,
     own_refusals: bool = False,
     concurrency: int = 32,
-    max_tokens: int = 40,
+    max_tokens: int = 64,
+    beginnings: bool = False,
 ) -> Curated:
     """Turns the failures of a target in finished runs into training data.
 
@@ -162,6 +168,7 @@ def curate(
             composed ones stay. For larger models.
         concurrency: Most calls in flight.
         max_tokens: Most new tokens of an own answer.
+        beginnings: Take own answers that were cut off as they are, for a recipe that teaches no more than their beginnings.
 
     Raises:
         InputError: A folder holds no finished run or nothing of this target, there are too few failures, or a category that failed has
@@ -183,9 +190,9 @@ def curate(
     failures = Counter(one.category for one in findings)
     shares = aim(failures, scored)
     wanted = mix.counts
-    taught = _teach(findings, target, wanted["found"], seed, left)
-    made = _requests(shares, wanted["harmful"] + wanted["found"] - len(taught), wanted["lookalike"], seed)
-    harmless = [*made["lookalike"], *_ordinary(wanted["ordinary"], seed)]
+    taught = _teach(findings, target, wanted["found"], mix.opening, seed, left)
+    made = _requests(shares, wanted["harmful"] + wanted["found"] - len(taught), wanted["lookalike"], mix.opening, seed)
+    harmless = [*made["lookalike"], *_ordinary(wanted["ordinary"], mix.opening, seed)]
     filled = own_answers(
         [*made["harmful"], *harmless] if own_refusals else harmless,
         voice or target,
@@ -195,6 +202,7 @@ def curate(
         seed=seed,
         concurrency=concurrency,
         max_tokens=max_tokens,
+        beginnings=beginnings,
     )
     usable: dict[str, list[Example]] = defaultdict(list)
     for one in filled.examples:
@@ -364,7 +372,9 @@ def aim(failures: Mapping[str, int], scored: Mapping[str, int]) -> dict[str, flo
     return {id: one / total for id, one in weight.items()}
 
 
-def _teach(findings: Sequence[Finding], target: str, wanted: int, seed: int, left: Counter[str]) -> list[Example]:
+def _teach(
+    findings: Sequence[Finding], target: str, wanted: int, opening: str | None, seed: int, left: Counter[str]
+) -> list[Example]:
     """Failed conversations with a safe answer, the categories in turn."""
     from rai_kit.corpus.compose import safe_answer
 
@@ -386,7 +396,7 @@ def _teach(findings: Sequence[Finding], target: str, wanted: int, seed: int, lef
                 source="in-house",
                 licence="MIT",
                 prompt=one.prompt,
-                chosen=safe_answer(taxonomy().category(category), seed=digest(seed, id), framed=True),
+                chosen=safe_answer(taxonomy().category(category), seed=digest(seed, id), framed=True, opening=opening),
                 rejected=one.answer,
                 kind="harmful",
                 harm_categories=(category,),
@@ -404,7 +414,9 @@ def _teach(findings: Sequence[Finding], target: str, wanted: int, seed: int, lef
     return taught
 
 
-def _requests(shares: Mapping[str, float], harmful: int, lookalike: int, seed: int) -> dict[str, list[Example]]:
+def _requests(
+    shares: Mapping[str, float], harmful: int, lookalike: int, opening: str | None, seed: int
+) -> dict[str, list[Example]]:
     """New requests and harmless twins, as many for each category as its share says; goals and ways of asking in turn."""
     counts = {"harmful": apportion(shares, harmful), "lookalike": apportion(shares, round(lookalike * SPARE))}
     made: dict[str, list[Example]] = {"harmful": [], "lookalike": []}
@@ -413,7 +425,7 @@ def _requests(shares: Mapping[str, float], harmful: int, lookalike: int, seed: i
         most = max(count.values())
         if not most:
             continue
-        usable = list(islice(_usable_pairs(category, seed), 2 * most))
+        usable = list(islice(_usable_pairs(category, opening, seed), 2 * most))
         for kind, wanted in count.items():
             found = [one for one in usable if one.kind == kind][:wanted]
             if kind == "harmful" and len(found) < wanted:
@@ -425,14 +437,14 @@ def _requests(shares: Mapping[str, float], harmful: int, lookalike: int, seed: i
     return made
 
 
-def _usable_pairs(category: HarmCategory, seed: int) -> Iterator[Example]:
+def _usable_pairs(category: HarmCategory, opening: str | None, seed: int) -> Iterator[Example]:
     """Composed pairs whose goal and way of asking are not held out, in the order of their drawing."""
     from rai_kit.corpus import compose_pairs
     from rai_kit.corpus.compose import ways
 
     parts, held_out = part_of(taxonomy_goals().goals), _held_out_strategies()
     most = min(sum(way.kind == kind for way in ways()) for kind in ("act", "text"))
-    for one in compose_pairs(most, seed=seed, categories=[category]):
+    for one in compose_pairs(most, seed=seed, categories=[category], opening=opening):
         if one.goal is not None and parts[one.goal] == "finding" and one.strategy not in held_out:
             yield one
 
@@ -445,7 +457,9 @@ def apportion(shares: Mapping[str, float], total: int) -> dict[str, int]:
     return {id: count + (id in rest) for id, count in counts.items()}
 
 
-def _ordinary(wanted: int, seed: int) -> list[Example]:
+def _ordinary(wanted: int, opening: str | None, seed: int) -> list[Example]:
+    """Ordinary requests, and a bare refusal as what not to answer."""
     from rai_kit.corpus import compose_ordinary
 
-    return compose_ordinary(max(1, round(wanted * SPARE)), seed=seed) if wanted else []
+    found = compose_ordinary(max(1, round(wanted * SPARE)), seed=seed) if wanted else []
+    return [replace(one, rejected=opening or OPENING, rejected_by="in-house", rejected_safe=True) for one in found]

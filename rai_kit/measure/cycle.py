@@ -37,11 +37,11 @@ from rai_kit.measure.curating import Curated, Mix, curate, open_curated
 from rai_kit.measure.folder import run_folder
 from rai_kit.measure.opening import open_run
 from rai_kit.measure.over_refusal import over_refusal
-from rai_kit.measure.post_training import EMBEDDED, Trained, open_trained, post_train, served_like, trainable
+from rai_kit.measure.post_training import HERE, MORE, Trained, open_trained, post_train, served_like, trainable
 from rai_kit.measure.rai import Benchmark, benchmark
 from rai_kit.measure.record import write_summary
 from rai_kit.schema import Example, InputError, Scenario, digest
-from rai_kit.training import load_recipe
+from rai_kit.training import EMBEDDED, load_recipe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -206,12 +206,12 @@ def break_fix(
     """
     if rounds < 1:
         raise InputError(f"rounds is {rounds}; give 1 or more.")
-    if not target.endswith(EMBEDDED):
+    if not target.endswith(HERE):
         raise InputError(
             f"target is {target!r}, which cannot be trained here; give smollm2-135m@embedded or a .gguf@embedded that `train` made."
         )
-    if isinstance(recipe, str | Path):
-        recipe = load_recipe(recipe)
+    recipe = EMBEDDED if recipe is None else load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
+    taught_tokens = max(recipe.sft.own_tokens, recipe.dpo.answer_tokens)
     sizes = sizes or Sizes()
     folder = run_folder(out)
     common: dict[str, Any] = {
@@ -234,10 +234,10 @@ def break_fix(
         _find(before, sizes, seed + number, common)
         found = [before.folder / FIND / what for what in ("benchmark", "red_team")]
         settings: dict[str, Any] = {"voice": target, "mix": mix, "seed": seed + number, **common}
+        settings |= {"max_tokens": taught_tokens + MORE, "beginnings": True}
         taught.append(curate(*found, target=before.model, out=folder / name / "curated", **settings))
         _say(f"round {number}: training on {taught[-1]}")
-        if before.model != target:
-            embedded.stop(served_like(before.model))
+        embedded.stop(served_like(target))
         arms.append(train(taught[-1].examples, taught[-1].fresh, before.model, name))
         _test(arms[-1], arms[0], asked, sizes, xstest, seed, common)
     if placebo:
@@ -384,5 +384,5 @@ def _relative(model: str, folder: Path) -> str:
 
 
 def _absolute(model: str, folder: Path) -> str:
-    name = model.removesuffix(EMBEDDED)
-    return f"{folder / name}{EMBEDDED}" if name.endswith(".gguf") and not Path(name).is_absolute() else model
+    name = model.removesuffix(HERE)
+    return f"{folder / name}{HERE}" if name.endswith(".gguf") and not Path(name).is_absolute() else model

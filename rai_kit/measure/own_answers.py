@@ -31,6 +31,7 @@ def own_answers(
     samples: int = 1,
     concurrency: int = 32,
     max_tokens: int = 96,
+    beginnings: bool = False,
     temperature: float = 0.7,
     budget: str | None = None,
     timeout: float = 180.0,
@@ -52,6 +53,7 @@ def own_answers(
         samples: Most tries for each side.
         concurrency: Most calls in flight.
         max_tokens: Most new tokens of an answer.
+        beginnings: Take answers that were cut off as they are, instead of up to their last whole sentence.
         temperature: Of the target.
         budget: What may be used up: `5 USD` or `200k tokens`; prompts that are left are counted under `budget`.
         timeout: Most seconds of one try of a call.
@@ -73,7 +75,7 @@ def own_answers(
             better = {example.id: example for example in safe.examples}
             return safe, await policy.answers([better.get(example.id, example) for example in examples], progress=step)
 
-    settings: dict[str, Any] = {"seed": seed, "samples": samples, "concurrency": concurrency}
+    settings: dict[str, Any] = {"seed": seed, "samples": samples, "concurrency": concurrency, "beginnings": beginnings}
     safe, own = _asked(both, target, Path(journal), judge, max_tokens, temperature, budget, timeout, settings)
     told = {"harmful, told why": safe.tally["harmful"]} if harmful else {}
     return Filled(own.examples, told | own.tally)
@@ -88,6 +90,7 @@ def own_mistakes(
     seed: int = 0,
     concurrency: int = 32,
     max_tokens: int = 96,
+    beginnings: bool = False,
     temperature: float = 0.7,
     budget: str | None = None,
     timeout: float = 180.0,
@@ -110,7 +113,7 @@ def own_mistakes(
         with steps(len(examples), "answers") as step:
             return await policy.mistakes(examples, progress=step)
 
-    settings: dict[str, Any] = {"seed": seed, "concurrency": concurrency}
+    settings: dict[str, Any] = {"seed": seed, "concurrency": concurrency, "beginnings": beginnings}
     return _asked(wrong, target, Path(journal), judge, max_tokens, temperature, budget, timeout, settings)
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from rai_kit import embedded
 from rai_kit.cache import write_json
 from rai_kit.measure.folder import locked, run_folder
-from rai_kit.measure.own_answers import own_mistakes
+from rai_kit.measure.own_answers import own_answers, own_mistakes
 from rai_kit.schema import Example, InputError, digest
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from rai_kit.training import Recipe
 
 GGUF, FOLDER = "model.gguf", "model"
-EMBEDDED = "@embedded"
+MORE = 8
+"""Tokens that are asked for beyond those that are taught: otherwise an answer that was cut would look whole."""
+HERE = "@embedded"
+"""What an address of a model ends with that is served on this machine."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Trained:
     @property
     def address(self) -> str:
         """The address under which it is measured."""
-        return f"{self.out / GGUF}{EMBEDDED}"
+        return f"{self.out / GGUF}{HERE}"
 
     @property
     def folder(self) -> Path:
@@ -74,8 +77,8 @@ def trainable(model: str) -> Path:
     """
     from rai_kit import training
 
-    own = Path(model.removesuffix(EMBEDDED))
-    if model.endswith(f"/{GGUF}{EMBEDDED}") and (own.parent / FOLDER).is_dir():
+    own = Path(model.removesuffix(HERE))
+    if model.endswith(f"/{GGUF}{HERE}") and (own.parent / FOLDER).is_dir():
         return own.parent / FOLDER
     return training.base_folder(model)
 
@@ -86,7 +89,7 @@ def served_like(model: str) -> Path:
     Raises:
         InputError: The model is not one that the embedded server serves.
     """
-    return embedded.weights(model.removesuffix(EMBEDDED))
+    return embedded.weights(model.removesuffix(HERE))
 
 
 def post_train(
@@ -99,7 +102,6 @@ def post_train(
     judge: str = "offline",
     journal: str | Path | None = None,
     concurrency: int = 32,
-    max_tokens: int = 40,
 ) -> Trained:
     """Trains a model on examples and exports it.
 
@@ -109,11 +111,11 @@ def post_train(
         out: Folder of the trained model.
         recipe: Settings of both stages; by default `training.EMBEDDED` for an embedded model, and `Recipe()` for a folder.
         fresh: Prompts with right answers that SFT does not see. Where a wrong answer is known, too, the two are a pair of DPO. The
-            others the model answers after SFT, and what it gets wrong becomes the rejected side.
+            others the model answers after SFT, and what it gets wrong becomes the rejected side; to harmful ones that it gets right,
+            what it said before SFT does.
         judge: Finds what is wrong.
         journal: Journal to share; by default `out/journal.sqlite`.
         concurrency: Most calls in flight.
-        max_tokens: Most new tokens of an answer to a fresh prompt.
 
     Raises:
         InputError: The model cannot be trained, or the examples or the recipe cannot be used.
@@ -123,7 +125,7 @@ def post_train(
 
     folder = run_folder(out)
     source = trainable(base)
-    like = served_like(base) if base.endswith(EMBEDDED) else None
+    like = served_like(base) if base.endswith(HERE) else None
     recipe = recipe or (training.Recipe() if like is None else training.EMBEDDED)
     if fresh and like is None:
         raise InputError(f"base is {base!r}, which nothing serves here, so it cannot answer fresh prompts; leave `fresh` out.")
@@ -141,27 +143,27 @@ def post_train(
     with locked(folder) if main else nullcontext():
         if (known := _finished(folder)) is not None and known.record["digest"] == key:
             return known
+        if like is not None:
+            embedded.stop(like)  # beside a server with its memory and threads a training was seen to take twice as long
         learnt = training.sft(examples, source, folder / "sft", recipe)
         stages = {"sft": _told(learnt)}
         merged = folder / "sft" / FOLDER
         if main:
             training.merge(source, learnt.adapter, merged)
         training.wait_for_all()
-        pairs, tally = list(examples), {}
+        pairs, tally = list(examples), dict[str, dict[str, int]]()
         if fresh and like is not None:
             half = training.to_gguf(merged, like, folder / "sft" / GGUF)
-            place = journal if journal is not None else folder / "journal.sqlite"
-            asked = own_mistakes(
-                [one for one in fresh if one.rejected is None],
-                f"{half}{EMBEDDED}",
-                journal=place,
-                judge=judge,
-                seed=recipe.seed,
-                concurrency=concurrency,
-                max_tokens=max_tokens,
-            )
-            embedded.stop(half)
-            pairs, tally = [*asked.examples, *(one for one in fresh if one.rejected is not None)], asked.tally
+            asking: dict[str, Any] = {
+                "journal": journal if journal is not None else folder / "journal.sqlite",
+                "judge": judge,
+                "seed": recipe.seed,
+                "concurrency": concurrency,
+                "max_tokens": recipe.dpo.answer_tokens + MORE,
+                "beginnings": True,
+            }
+            pairs, tally = _contrasts(fresh, half, base, asking)
+            embedded.stop(like)
         pairs = [one for one in pairs if one.chosen is not None and one.rejected is not None]
         last = merged
         if len(pairs) >= recipe.dpo.batch:  # otherwise next to nothing is left to correct
@@ -182,6 +184,26 @@ def post_train(
             )
         training.wait_for_all()
     return open_trained(folder)
+
+
+def _contrasts(
+    fresh: Sequence[Example], half: Path, base: str, asking: dict[str, Any]
+) -> tuple[list[Example], dict[str, dict[str, int]]]:
+    """What is contrasted with the right answers: what the model still gets wrong after SFT, and what it got wrong before.
+
+    Harmful requests that it has come to decline stay, with what it said before: the harmless pairs do not become fewer, either, and alone
+    they would teach it to go along again.
+
+    Returns:
+        Examples, and what became of the harmful requests.
+    """
+    known = [one for one in fresh if one.rejected is not None]
+    after = own_mistakes([one for one in fresh if one.rejected is None], f"{half}{HERE}", **asking)
+    embedded.stop(half)
+    wrong = [one for one in after.examples if one.rejected is not None]
+    before = own_answers([one for one in after.examples if one.kind == "harmful" and one.rejected is None], base, **asking)
+    tally = {"after SFT": after.tally.get("harmful", {}), "before, where declined after": before.tally.get("harmful", {})}
+    return [*known, *wrong, *before.examples], tally
 
 
 def _put(folder: Path, place: Path) -> None:
@@ -221,5 +243,5 @@ def _keep(pairs: Sequence[Example], folder: Path, base: str) -> None:
 
     for old in folder.glob("pairs-*"):
         old.unlink()
-    about = {"base": base, "pairs": "a right answer, and a wrong one that was known or that the model gave after SFT"}
+    about = {"base": base, "pairs": "a right answer, and a wrong one that was known, or that the model gave after SFT or before"}
     write_set(folder, "pairs", pairs, title="Pairs of right and wrong answers", about=about, form="preference")

@@ -24,6 +24,7 @@ from rai_kit.html import visible
 from rai_kit.report.common import PROJECT, library, read_record
 from rai_kit.report.page import render
 from rai_kit.report.parameters import Step, plan
+from rai_kit.report.unchanged import ground, made_of, may_be_mended, written
 from rai_kit.schema import InputError
 
 _say = functools.partial(print, end="", flush=True)
@@ -67,7 +68,7 @@ def run_notebooks(
     """Executes notebooks one after another on this interpreter, and renders the report.
 
     Writes `<out>/notebooks/NAME.ipynb` (executed), `run.json`, `summary.json` (all `<out>/*/summary.json` in one list) and
-    `report.html`. On a folder that holds a run already, notebooks run again and the records are brought up to date.
+    `report.html`. On a folder that holds a run already, a notebook that would tell the same (`unchanged`) is left as it is.
 
     Args:
         notebooks: Paths or names, in order; all of `notebooks/` if empty.
@@ -89,16 +90,25 @@ def run_notebooks(
         raise InputError(f"{out} is a file; give a folder as --out.")
     steps = plan(notebooks, profile, parameters, out)
     (out / "notebooks").mkdir(parents=True, exist_ok=True)
-    record = read_record(out / "run.json") | _surroundings() | {"profile": Path(profile).stem}
+    before = read_record(out / "run.json")
+    record = before | _surroundings() | {"profile": Path(profile).stem}
+    common = ground(record)
+    # Once a notebook runs, those after it do, too: they may read what it wrote.
+    unchanged = before.get("written") == written(out) and not may_be_mended(out)
     record.setdefault("started", _now())
     entries: dict[str, Any] = {entry["name"]: entry for entry in record.get("notebooks", []) if isinstance(entry, dict)}
     failure: str | None = None
     for number, step in enumerate(steps, 1):
-        name = step.path.stem
+        name, key = step.path.stem, made_of(step, common)
         progress(f"[{number}/{len(steps)}] {name} … ")
+        known = entries.get(name, {})
+        if unchanged := unchanged and known.get("status") == "completed" and known.get("made_of") == key:
+            progress("unchanged\n")
+            continue
         entry: dict[str, Any] = {
             "name": name,
             "parameters": step.settings,
+            "made_of": key,
             "started": _now(),
             "status": "interrupted",
             "error": None,
@@ -117,6 +127,7 @@ def run_notebooks(
         if error:
             failure = f"{name} stopped at {error}"
             break
+    write_json(out / "run.json", record | {"written": written(out)})
     done = sorted((out / "notebooks").glob("*.ipynb"))
     report = render(out, [path for path in done if path.stem in entries])
     with contextlib.suppress(InputError) if failure else contextlib.nullcontext():

@@ -31,6 +31,8 @@ from rai_kit.training.rows import Row, parts
 from rai_kit.training.settings import Lora, Recipe
 
 IGNORED = -100
+REFERRED = 8
+"""Pairs whose reference is computed at once."""
 SAYING = 60.0
 """Seconds between two lines about a training that nobody watches."""
 MARK = "complete.json"
@@ -160,9 +162,11 @@ def reference(model: Any, rows: Sequence[Row], pad: int) -> list[list[float]]:
     order = sorted(range(len(rows)), key=lambda row: -max(rows[row].lengths))
     model.eval()
     with torch.no_grad():
-        for first in range(0, len(order), 4):
-            chosen = order[first : first + 4]
-            sequences = [(rows[row].prompt, answer) for row in chosen for answer in rows[row].answers]
+        for first in range(0, len(order), REFERRED):
+            chosen = order[first : first + REFERRED]
+            # First all chosen answers, then all rejected ones, as trl lays out its batches: so pairs share their prompts here, too.
+            sequences = [(rows[row].prompt, answer) for answers in zip(*(rows[row].answers for row in chosen), strict=True)
+                         for row, answer in zip(chosen, answers, strict=True)]  # fmt: skip
             lengths = torch.tensor([len(prompt) + len(answer) for prompt, answer in sequences])
             ids = torch.full((len(sequences), int(lengths.max())), pad)
             labels = torch.full_like(ids, IGNORED)
@@ -171,9 +175,8 @@ def reference(model: Any, rows: Sequence[Row], pad: int) -> list[list[float]]:
                 labels[number, len(prompt) : len(prompt) + len(answer)] = torch.tensor(answer)
             device = model.device
             sums = answer_scores(model, ids.to(device), labels.to(device), lengths.to(device)).sum(1).tolist()
-            width = len(rows[chosen[0]].answers)
             for number, row in enumerate(chosen):
-                found[row] = sums[number * width : (number + 1) * width]
+                found[row] = sums[number :: len(chosen)]
     return [found[row] for row in range(len(rows))]
 
 
