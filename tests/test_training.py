@@ -270,6 +270,20 @@ def test_dpo_prefers_what_was_chosen(base, tmp_path):
     assert stage.left_out == {"no rejected answer": 1}
 
 
+def test_beside_the_comparison_only_answers_of_the_kit_are_imitated(base, tmp_path):
+    def trained(name, author, weight):
+        recipe = replace(RECIPE, dpo=replace(RECIPE.dpo, sft_weight=weight))
+        pairs = [replace(one, chosen_by=author) for one in examples()]
+        return dpo(pairs, base, tmp_path / name, recipe)
+
+    plain, same = (tensors(trained(f"target-{weight}", "target", weight)) for weight in (0.0, 3.0))
+    assert all((plain[name] == same[name]).all() for name in plain)
+    loss = {weight: curve(trained(f"kit-{weight}", "in-house", weight))["loss"] for weight in (0.0, 3.0)}
+    likelihood = [with_it - weighed_down for with_it, weighed_down in zip(loss[3.0], loss[0.0], strict=True)]
+    assert likelihood[0] > 1
+    assert likelihood[-1] < likelihood[0] / 2
+
+
 def test_adapters_stand_only_in_the_later_layers(base, tmp_path):
     stage = sft(examples(), base, tmp_path / "late", replace(RECIPE, lora=Lora(rank=2, from_layer=1)))
     assert {name.split("layers.")[1][0] for name in tensors(stage)} == {"1"}

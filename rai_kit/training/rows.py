@@ -21,10 +21,14 @@ SPLIT = 8
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One example as token ids: the prompt, and the answer or answers that carry the loss (chosen, then rejected)."""
+    """One example as token ids: the prompt, and the answer or answers that carry the loss (chosen, then rejected).
+
+    `imitated`: whether DPO imitates the chosen answer beside comparing it (`Dpo.sft_weight`).
+    """
 
     prompt: list[int]
     answers: tuple[list[int], ...]
+    imitated: bool = False
 
     @property
     def tokens(self) -> int:
@@ -66,10 +70,11 @@ def tokenise(
     for example in examples:
         messages = [{"role": message.role, "content": message.content} for message in example.prompt]
         prompt = tokenizer(_rendered(tokenizer, messages, example.id), add_special_tokens=False)["input_ids"]
-        limit = answer_tokens if stage == "dpo" or example.chosen_by == "in-house" else own_tokens
+        ours = example.chosen_by == "in-house"
+        limit = answer_tokens if stage == "dpo" or ours else own_tokens
         texts = [example.chosen, example.rejected] if stage == "dpo" else [example.chosen]
         answers = tuple(_answer(tokenizer, text or "", limit, end) for text in texts)
-        row = Row(list(prompt), answers)
+        row = Row(list(prompt), answers, imitated=ours and example.imitate)
         if max(row.lengths) <= context:
             rows.append(row)
     return rows

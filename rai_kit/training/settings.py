@@ -73,7 +73,8 @@ class Dpo:
         batch: Pairs a step, over all processes together.
         beta: How closely the model is held to the reference.
         answer_tokens: Longest part of either answer that is compared, in tokens.
-        sft_weight: Weight of the chosen answer's negative log-likelihood (mean per token) beside the loss; 0 leaves it out.
+        sft_weight: Weight of the negative log-likelihood (mean per token) of in-house chosen answers, beside the loss. Without it the
+            probability of a refusal falls, only less than that of what was rejected; what the target itself said needs none.
     """
 
     learning_rate: float = 1e-4
@@ -164,9 +165,10 @@ def _positive(name: str, value: object, high: float) -> None:
 
 
 EMBEDDED = Recipe(
-    lora=Lora(alpha=64, from_layer=10),
+    lora=Lora(alpha=48, from_layer=10),
     sft=Sft(learning_rate=5e-4, answer_tokens=40, own_tokens=12),
-    dpo=Dpo(learning_rate=1e-3, batch=6, beta=0.3, answer_tokens=8, sft_weight=0.3),
+    dpo=Dpo(learning_rate=1e-3, batch=2, beta=0.3, answer_tokens=8, sft_weight=0.6),
 )
 """For the embedded SmolLM2-135M, found by experiment on two cores (docs/log.md): a short imitation that puts refusals within reach, then
-contrast pairs of which only the beginnings are compared, where it is decided what an answer will be."""
+contrast pairs of which only the beginnings are compared, where it is decided what an answer will be. Many small steps: the same pairs
+two at a time teach far more than six at a time."""

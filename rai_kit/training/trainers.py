@@ -221,10 +221,30 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
 
 class _Pairs(DPOTrainer):  # type: ignore[misc]
-    """trl's, with token ids that are ready: its own tokenising would give every cut answer an end."""
+    """trl's, with token ids that are ready (its own tokenising would give every cut answer an end), and with `sft_weight` on those chosen
+    answers alone that are to be imitated (its own "sft" loss takes all)."""
+
+    sft_weight = 0.0
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
         return dataset
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
+        given = dict(inputs)
+        imitated = given.pop("imitated")
+        seen: list[Any] = []
+
+        def model_seen(**known: Any) -> Any:
+            seen.append(model(**known))
+            return seen[-1]
+
+        loss = super()._compute_loss(model_seen, given, return_outputs)
+        if not self.sft_weight:
+            return loss
+        taught = given["completion_mask"][: len(imitated), 1:] * imitated[:, None]
+        scores = seen[0].log_probs[: len(imitated)] * taught
+        # The mean over all pairs of the step: how much one refusal counts does not depend on what is beside it.
+        return loss - self.sft_weight * (scores.sum(1) / taught.sum(1).clamp(min=1)).mean()
 
 
 def trainer(stage: str, model: Any, tokenizer: Any, rows: Sequence[Row], order: Sequence[Sequence[int]], recipe: Recipe,
@@ -276,27 +296,24 @@ def trainer(stage: str, model: Any, tokenizer: Any, rows: Sequence[Row], order: 
             peft_config=adapters(model, recipe.lora),
         )
     else:
-        weight = recipe.dpo.sft_weight
         pairs = [
             {
                 **{"prompt_ids": row.prompt, "chosen_ids": row.answers[0], "rejected_ids": row.answers[1]},
-                **{"ref_chosen_logps": known[0], "ref_rejected_logps": known[1]},
+                **{"ref_chosen_logps": known[0], "ref_rejected_logps": known[1], "imitated": row.imitated},
             }
             for row, known in zip(rows, references, strict=True)
         ]
         made = _Pairs(
             model=model,
-            args=DPOConfig(
-                **common,
-                beta=recipe.dpo.beta,
-                loss_type=["sigmoid", "sft"] if weight else ["sigmoid"],
-                loss_weights=[1.0, weight] if weight else None,
-            ),
+            args=DPOConfig(**common, beta=recipe.dpo.beta, loss_type=["sigmoid"]),
             train_dataset=Dataset.from_list(pairs).select(flat),
             processing_class=tokenizer,
             peft_config=adapters(model, recipe.lora),
         )
         made.precompute_ref_logps = True
+        made.sft_weight = recipe.dpo.sft_weight
+        collate = made.data_collator
+        made.data_collator = lambda rows: collate(rows) | {"imitated": torch.tensor([int(row["imitated"]) for row in rows])}
     made.remove_callback(PrinterCallback)
     made.create_model_card = made.model.create_or_update_model_card = lambda *_, **__: None
     score_answers_only(made.model.get_base_model())
