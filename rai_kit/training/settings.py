@@ -167,7 +167,7 @@ def _positive(name: str, value: object, high: float) -> None:
 EMBEDDED = Recipe(
     lora=Lora(alpha=48, from_layer=10),
     sft=Sft(learning_rate=5e-4, answer_tokens=40, own_tokens=12),
-    dpo=Dpo(learning_rate=1e-3, batch=2, beta=0.3, answer_tokens=8, sft_weight=0.6),
+    dpo=Dpo(learning_rate=1e-3, batch=2, beta=0.3, answer_tokens=8, sft_weight=0.8),
 )
 """For the embedded SmolLM2-135M, found by experiment on two cores (docs/log.md): a short imitation that puts refusals within reach, then
 contrast pairs of which only the beginnings are compared, where it is decided what an answer will be. Many small steps: the same pairs
