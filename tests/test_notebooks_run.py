@@ -24,14 +24,14 @@ TABLES = ["conversations.jsonl", "verdicts.jsonl", "scenarios.jsonl", "summary.j
 def runs(tmp_path_factory):
     """The smoke profile twice, from nothing each time; the second time nothing is read from the first one's journal.
 
-    The second time only the benchmark and the red team, on which the others are built; that training repeats itself is tested on a
-    small model.
+    The second time only the data, the benchmark and the red team, on which the others are built; that training repeats itself is tested
+    on a small model.
     """
     folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
     notebooks = report.find_notebooks()
     for folder, chosen in zip(
         folders,
-        (notebooks, report.find_notebooks(["03", "04"])),
+        (notebooks, report.find_notebooks(["01", "03", "04"])),
         strict=True,
     ):
         report.run_notebooks(chosen, "smoke", [], folder, progress=lambda words: None)
@@ -223,6 +223,8 @@ def test_two_runs_with_one_seed_give_the_same_tables(runs):
         for name in (*TABLES, "attempts.jsonl") if step == "04_red_team" else TABLES:
             first, second = ((folder / step / name).read_bytes() for folder in runs)
             assert first == second, f"{step}/{name}"
+    first, second = ({path.name: path.read_bytes() for path in (folder / "01_generate_data").iterdir()} for folder in runs)
+    assert first == second
 
 
 def test_running_again_on_finished_work_makes_no_call(runs):

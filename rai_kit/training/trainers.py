@@ -313,7 +313,7 @@ def trainer(stage: str, model: Any, tokenizer: Any, rows: Sequence[Row], order: 
         made.precompute_ref_logps = True
         made.sft_weight = recipe.dpo.sft_weight
         collate = made.data_collator
-        made.data_collator = lambda rows: collate(rows) | {"imitated": torch.tensor([int(row["imitated"]) for row in rows])}
+        made.data_collator = lambda step: collate(step) | {"imitated": torch.tensor([int(pair["imitated"]) for pair in step])}
     made.remove_callback(PrinterCallback)
     made.create_model_card = made.model.create_or_update_model_card = lambda *_, **__: None
     score_answers_only(made.model.get_base_model())
