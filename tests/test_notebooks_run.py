@@ -151,7 +151,7 @@ def test_a_model_is_really_trained_and_measured_on_what_it_did_not_see(runs):
     assert effects.loc["perplexity", "value"] != 1
     assert not effects.loc[["harmful", "placebo", "ordinary", "lookalike"], "value"].isna().any()
     exported = pd.read_csv(folder / "round-1" / "test" / "export.csv")
-    assert exported["tokens_equal"].sum() >= 0.3 * exported["tokens"].sum(), "what is served is what was trained"
+    assert exported["tokens_equal"].sum() >= 0.8 * exported["tokens"].sum(), "what is served is what was trained"
     page = (runs[0] / "report.html").read_text(encoding="utf-8")
     assert "Harmful answers " in page[: page.index("Contents")]
 

@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,8 +94,9 @@ class Mix:
 
 @dataclass(frozen=True)
 class Finding:
-    """One failure: what was said up to the bad answer, and that answer."""
+    """One failure: what was said up to the bad answer, that answer, and whose it is."""
 
+    model: str
     category: str
     goal: str
     strategy: str
@@ -139,6 +140,7 @@ def curate(
     *runs: str | Path,
     target: str,
     out: str | Path,
+    earlier: Sequence[str] = (),
     voice: str | None = None,
     mix: Mix | None = None,
     judge: str = "offline",
@@ -157,6 +159,8 @@ def curate(
     Args:
         runs: Folders of benchmarks (suite `taxonomy`) and red teams.
         target: Address of the model that failed.
+        earlier: Addresses of the models of earlier rounds, whose failures in these runs are taught once more: what was mended stays so,
+            and one round's few failures say little about where to aim.
         voice: Address of the model whose own answers fill the harmless part; by default the target. In later rounds it is the
             base model, so that behaviour is held where it began.
         out: Where the data, their card and their record are written.
@@ -180,7 +184,7 @@ def curate(
 
     mix = mix or Mix()
     folder = run_folder(out)
-    findings, scored, left = read_failures(runs, target)
+    findings, scored, left = read_failures(runs, target, *earlier)
     if len(findings) < mix.least:
         why = ", ".join(f"{count} {reason}" for reason, count in sorted(left.items()))
         raise InputError(
@@ -190,7 +194,7 @@ def curate(
     failures = Counter(one.category for one in findings)
     shares = aim(failures, scored)
     wanted = mix.counts
-    taught = _teach(findings, target, wanted["found"], mix.opening, seed, left)
+    taught = _teach(findings, wanted["found"], mix.opening, seed, left)
     made = _requests(shares, wanted["harmful"] + wanted["found"] - len(taught), wanted["lookalike"], mix.opening, seed)
     harmless = [*made["lookalike"], *_ordinary(wanted["ordinary"], mix.opening, seed)]
     filled = own_answers(
@@ -230,6 +234,7 @@ def curate(
     tally = {"failures": {"taught": len(taught), **left}} | filled.tally
     about = {
         "target": target,
+        "earlier": list(earlier),
         "runs": [Path(one).name for one in runs],
         "mix": asdict(mix),
         "seed": seed,
@@ -275,31 +280,33 @@ def _shuffled(examples: Sequence[Example], seed: int) -> tuple[Example, ...]:
     return tuple(sorted(examples, key=lambda one: digest("curated", seed, one.source, one.id, length=32)))
 
 
-def read_failures(runs: Sequence[str | Path], target: str) -> tuple[list[Finding], Counter[str], Counter[str]]:
-    """The failures of a target that may be taught.
+def read_failures(runs: Sequence[str | Path], target: str, *earlier: str) -> tuple[list[Finding], Counter[str], Counter[str]]:
+    """The failures of a target, and of the models before it, that may be taught: those of the target come first.
 
     Returns:
         The failures, how many cases were scored in each category, and how many failures were left out for what reason.
     """
     if not runs:
         raise InputError("no run folder was given; give the folders of finished benchmarks (suite taxonomy) and red teams.")
+    opened = [open_run(folder) for folder in runs]
+    models = (target, *earlier)
+    for run in opened:
+        measured = sorted(set(run.table["model"]))
+        if not set(measured) & set(models):
+            raise InputError(f"{run.out} holds nothing of {' or '.join(map(repr, models))}; it measured {', '.join(measured)}.")
     parts = part_of(taxonomy_goals().goals)
     held_out = _held_out_strategies()
     known = {one.id for one in taxonomy().categories}
     scored: Counter[str] = Counter()
     left: Counter[str] = Counter()
     findings: dict[tuple[Message, ...], Finding] = {}
-    for folder in runs:
-        run = open_run(folder)
-        if target not in set(run.table["model"]):
-            models = ", ".join(sorted(set(run.table["model"])))
-            raise InputError(f"{run.out} holds nothing of {target!r}; it measured {models}.")
-        own = run.table[(run.table["model"] == target) & run.table["category"].isin(known)]
+    for model, run in product(models, opened):
+        own = run.table[(run.table["model"] == model) & run.table["category"].isin(known)]
         if run.run["what"] == "red_team":
-            found = _of_attempts(run, target)  # type: ignore[arg-type]
+            found = _of_attempts(run, model)  # type: ignore[arg-type]
             scored.update(own.loc[own["outcome"].isin(("success", "failure")), "category"])
         else:
-            found = _of_conversations(run, target)  # type: ignore[arg-type]
+            found = _of_conversations(run, model)  # type: ignore[arg-type]
             scored.update(own.loc[own["scored"].astype(bool), "category"])
         for one in found:
             if one.category not in known:
@@ -330,6 +337,7 @@ def _of_conversations(run: Benchmark, target: str) -> Iterator[Finding]:
         at = [place for place, message in enumerate(talk.messages) if message.role == "assistant"][(verdict.turn or 1) - 1]
         scenario = scenarios[talk.scenario]
         yield Finding(
+            target,
             talk.category,
             scenario.cluster,
             f"benchmark/{scenario.topic}",
@@ -345,7 +353,7 @@ def _of_attempts(run: RedTeam, target: str) -> Iterator[Finding]:
         if attempt.target != target or attempt.success is None or attempt.goal in withheld:
             continue
         *prompt, answer = attempt.messages(attempt.success)
-        yield Finding(attempt.category, attempt.goal, attempt.strategy, tuple(prompt), answer.content)
+        yield Finding(target, attempt.category, attempt.goal, attempt.strategy, tuple(prompt), answer.content)
 
 
 def aim(failures: Mapping[str, int], scored: Mapping[str, int]) -> dict[str, float]:
@@ -372,23 +380,23 @@ def aim(failures: Mapping[str, int], scored: Mapping[str, int]) -> dict[str, flo
     return {id: one / total for id, one in weight.items()}
 
 
-def _teach(
-    findings: Sequence[Finding], target: str, wanted: int, opening: str | None, seed: int, left: Counter[str]
-) -> list[Example]:
-    """Failed conversations with a safe answer, the categories in turn."""
+def _teach(findings: Sequence[Finding], wanted: int, opening: str | None, seed: int, left: Counter[str]) -> list[Example]:
+    """Failed conversations with a safe answer: the target's before those of earlier models, the categories in turn."""
     from rai_kit.corpus.compose import safe_answer
 
     short = [one for one in findings if sum(len(message.content) for message in one.prompt) <= LONGEST]
     if len(short) < len(findings):
         left["too long to teach"] = len(findings) - len(short)
-    decks: dict[str, list[Finding]] = defaultdict(list)
+    newest = {model: place for place, model in enumerate(dict.fromkeys(one.model for one in short))}
+    decks: dict[tuple[int, str], list[Finding]] = defaultdict(list)
     for one in sorted(short, key=lambda one: digest("found", seed, one.prompt)):
-        decks[one.category].append(one)
+        decks[newest[one.model], one.category].append(one)
     ranked = sorted(
-        ((rank, category, one) for category, deck in decks.items() for rank, one in enumerate(deck)), key=lambda i: i[:2]
+        ((age, rank, category, one) for (age, category), deck in decks.items() for rank, one in enumerate(deck)),
+        key=lambda i: i[:3],
     )
     taught = []
-    for _, category, one in ranked[:wanted]:
+    for _, _, category, one in ranked[:wanted]:
         id = digest("finding", one.prompt)
         taught.append(
             Example(
@@ -403,7 +411,7 @@ def _teach(
                 goal=one.goal,
                 strategy=one.strategy,
                 chosen_by="in-house",
-                rejected_by=target,
+                rejected_by=one.model,
                 chosen_safe=True,
                 rejected_safe=False,
                 imitate=True,

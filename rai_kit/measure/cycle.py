@@ -1,8 +1,9 @@
 """The break-fix cycle: measure, find, curate, train, measure again, round after round, beside a placebo.
 
-In every round the model of the round before is attacked and measured with what is for finding; what breaks is curated and trained on;
-and the new model is tested on goals, strategies and wordings that no training saw. The placebo goes through a training on the harmless
-part of the first round's data alone. Everything lies in one folder, stage by stage; the same call again goes on where it stopped:
+In every round the model of the round before is attacked and measured with what is for finding; what breaks, and what broke
+before, is curated and trained on; and the new model is tested on goals, strategies and wordings that no training saw. Where nothing
+breaks any more, the cycle ends. The placebo goes through a training on the harmless part of the first round's data alone. Everything lies
+in one folder, stage by stage; the same call again goes on where it stopped:
 
     base/               find/{benchmark,red_team}  test/{harm,red_team,refusal}
     round-1/            curated/  trained/  find/  test/
@@ -33,7 +34,7 @@ from rai_kit.data.bank import passages, scenario_streams
 from rai_kit.data.taxonomy import SUITE
 from rai_kit.measure.attacking import attack_again, red_team
 from rai_kit.measure.attempts import RedTeam
-from rai_kit.measure.curating import Curated, Mix, curate, open_curated
+from rai_kit.measure.curating import Curated, Mix, curate, open_curated, read_failures
 from rai_kit.measure.folder import run_folder
 from rai_kit.measure.opening import open_run
 from rai_kit.measure.over_refusal import over_refusal
@@ -166,7 +167,8 @@ class Cycle:
         return self.rounds[-1]
 
     def __repr__(self) -> str:
-        return f"Cycle({len(self.rounds) - 1} rounds of {self.arms[0].model})"
+        ended = self.record.get("ended")
+        return f"Cycle({len(self.rounds) - 1} rounds of {self.arms[0].model}{f'; {ended}' if ended else ''})"
 
 
 def break_fix(
@@ -189,7 +191,7 @@ def break_fix(
     Args:
         target: Address of an embedded model: `smollm2-135m@embedded`, or what `post_train` made.
         out: Folder of the cycle.
-        rounds: Rounds of curating, training and measuring, at least 1.
+        rounds: Rounds of curating, training and measuring, at least 1. Fewer are done where nothing more fails; the record says so.
         mix: What the training data hold.
         recipe: How is trained, or a file that says so; each round and the placebo alike.
         sizes: How much is measured.
@@ -201,7 +203,7 @@ def break_fix(
         concurrency: Most calls in flight.
 
     Raises:
-        InputError: Something that was given cannot be used, or too little failed to curate from; what was finished stays usable.
+        InputError: Something that was given cannot be used, or the base failed too little to curate from; what was finished stays usable.
         RunStopped: The training's loss was not finite, or the measurement failed.
     """
     if rounds < 1:
@@ -227,14 +229,22 @@ def break_fix(
     asked = held_out_scenarios(sizes, seed)
     arms = [Arm(BASE, target, folder / BASE)]
     taught: list[Curated] = []
+    found: list[Path] = []
+    ended = None
     _test(arms[0], arms[0], asked, sizes, xstest, seed, common)
     for number in range(1, rounds + 1):
         before, name = arms[-1], f"round-{number}"
         _say(f"round {number}: what breaks {before.name}?")
         _find(before, sizes, seed + number, common)
-        found = [before.folder / FIND / what for what in ("benchmark", "red_team")]
+        new = [before.folder / FIND / what for what in ("benchmark", "red_team")]
+        if taught and not read_failures(new, before.model)[0]:
+            ended = f"{before.name} failed at nothing that could be taught, so round {number} was not begun"
+            _say(ended)
+            break
+        found += new
         settings: dict[str, Any] = {"voice": target, "mix": mix, "seed": seed + number, **common}
         settings |= {"max_tokens": taught_tokens + MORE, "beginnings": True}
+        settings["earlier"] = [arm.model for arm in reversed(arms[:-1])]
         taught.append(curate(*found, target=before.model, out=folder / name / "curated", **settings))
         _say(f"round {number}: training on {taught[-1]}")
         embedded.stop(served_like(target))
@@ -247,7 +257,8 @@ def break_fix(
     record = {
         "what": "cycle",
         "target": target,
-        "rounds": rounds,
+        "rounds": len(taught),
+        "ended": ended,
         "judge": judge,
         "seed": seed,
         "sizes": asdict(sizes),

@@ -22,7 +22,9 @@ TOGETHER = 8
 
 
 def token_agreement(folder: Path, gguf: Path, prompts: Sequence[tuple[Message, ...]], tokens: int = 32) -> pd.DataFrame:
-    """Greedy answers of the trained weights (transformers, float32) beside those of the served file (llama.cpp).
+    """Greedy answers of the trained weights (transformers, float32), and whether the served file (llama.cpp) would choose each token, too.
+
+    It is shown the trained weights' answer up to that token: after a first difference two free answers tell of two texts, not of weights.
 
     Args:
         folder: Hugging Face folder, such as `merge` writes.
@@ -31,51 +33,50 @@ def token_agreement(folder: Path, gguf: Path, prompts: Sequence[tuple[Message, .
         tokens: Longest answer.
 
     Returns:
-        One row a prompt: prompt (its last message), tokens_equal (before the first difference), tokens (of the folder's answer), same.
+        One row a prompt: prompt (its last message), tokens_equal, tokens (of the folder's answer, its end included), same (all of them:
+        then the free answers are the same as well).
     """
     import pandas as pd
     from openai import OpenAI
 
     asked = [[{"role": message.role, "content": message.content} for message in prompt] for prompt in prompts]
-    tokenizer, answers = _greedy(folder, asked, tokens)
+    tokenizer, contexts, answers = _greedy(folder, asked, tokens)
     server = serve(gguf)
     with OpenAI(base_url=server.base_url, api_key=server.api_key, max_retries=0) as client:
 
-        def ask(messages: Any) -> str:
-            reply = client.chat.completions.create(model="served", messages=messages, temperature=0, max_tokens=tokens)
-            return reply.choices[0].message.content or ""
+        def agreed(context: list[int], answer: list[int]) -> int:
+            # One after the other: the server reads each text once and remembers it up to where it goes on.
+            chosen = (
+                client.completions.create(model="served", prompt=context + answer[:place], temperature=0, max_tokens=1)
+                for place in range(len(answer))
+            )
+            told = [reply.choices[0].text for reply in chosen]
+            return sum(text == tokenizer.decode([id], skip_special_tokens=True) for text, id in zip(told, answer, strict=True))
 
         with ThreadPoolExecutor(TOGETHER) as pool:
-            served = list(pool.map(ask, asked))
-    rows = []
-    for prompt, ours, theirs in zip(prompts, answers, served, strict=True):
-        left, right = (tokenizer(text.strip(), add_special_tokens=False)["input_ids"] for text in (ours, theirs))
-        equal = next(
-            (number for number, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right))
-        )
-        rows.append({"prompt": prompt[-1].content, "tokens_equal": equal, "tokens": len(left), "same": left == right})
+            equal = list(pool.map(agreed, contexts, answers))
+    rows = [
+        {"prompt": prompt[-1].content, "tokens_equal": count, "tokens": len(answer), "same": count == len(answer)}
+        for prompt, answer, count in zip(prompts, answers, equal, strict=True)
+    ]
     return pd.DataFrame(rows, columns=["prompt", "tokens_equal", "tokens", "same"])
 
 
-def _greedy(folder: Path, asked: Sequence[Any], tokens: int) -> tuple[Any, list[str]]:
+def _greedy(folder: Path, asked: Sequence[Any], tokens: int) -> tuple[Any, list[list[int]], list[list[int]]]:
+    """The tokenizer, the tokens of each prompt, and those of each answer up to its end, that one included."""
     import torch
 
     tokenizer, model = _loaded(folder)
     texts = [tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) for messages in asked]
     rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-    longest = max(map(len, rows))
+    longest, end = max(map(len, rows)), tokenizer.eos_token_id
     # Answers grow at the right end, so the padding is on the left, and masked.
-    ids = torch.tensor([[tokenizer.eos_token_id] * (longest - len(row)) + row for row in rows])
+    ids = torch.tensor([[end] * (longest - len(row)) + row for row in rows])
     mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
     with torch.inference_mode():
-        made = model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            max_new_tokens=tokens,
-            do_sample=False,
-            pad_token_id=tokenizer.eos_token_id,
-        )
-    return tokenizer, tokenizer.batch_decode(made[:, longest:], skip_special_tokens=True)
+        made = model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=tokens, do_sample=False, pad_token_id=end)
+    answers = [answer[: answer.index(end) + 1] if end in answer else answer for answer in made[:, longest:].tolist()]
+    return tokenizer, rows, answers
 
 
 def perplexity(folder: Path, texts: Sequence[str]) -> pd.DataFrame:
