@@ -1,4 +1,4 @@
-"""What a training step of the kit costs beside bare trl's on the same batch of token ids, and how much of it is padding.
+"""What a training step of the kit costs beside bare trl's on the same batch of token ids, and how much of that is computed.
 
     python benchmarks/training_speed.py [MODEL_FOLDER] [STEPS]
 
@@ -67,14 +67,15 @@ def main(base: Path, count: int) -> None:
     from transformers import AutoTokenizer
 
     from rai_kit.cores import free_cores
+    from rai_kit.training import trainers
     from rai_kit.training.quiet import quiet
 
     torch.set_num_threads(free_cores())
     recipe, tokenizer = Recipe(), AutoTokenizer.from_pretrained(base)
-    print("| stage | kit, s | bare trl, s | ratio | padding computed |\n|---|---|---|---|---|")
+    print("| stage | kit, s | bare trl, s | ratio | tokens computed, of those in the batch |\n|---|---|---|---|---|")
     for stage, settings in (("sft", recipe.sft), ("dpo", recipe.dpo)):
         rows = token_rows.tokenise(stage, examples(settings.batch * 24), tokenizer, settings.answer_tokens, 32, 2048)
-        order = token_rows.batches([sum(row.lengths) for row in rows], settings.batch, 1, 0)
+        order = token_rows.batches(len(rows), settings.batch, 1, 0)
         with quiet(), tempfile.TemporaryDirectory() as folder:
             both = [trainer(stage, base, rows, order, bare, folder) for bare in (False, True)]
             for made in both:
@@ -87,8 +88,9 @@ def main(base: Path, count: int) -> None:
                     if number:  # the first warms up
                         times[which].append(seconds)
         kit, bare = (statistics.median(values) for values in times)
-        padding = token_rows.padding_share(rows, order)
-        print(f"| {stage} | {kit:.2f} | {bare:.2f} | {kit / bare:.2f} | {padding:.3f} |", flush=True)
+        every = sum(sum(rows[row].lengths) for step in order for row in step)
+        share = token_rows.computed(rows, order, trainers.TREE["cpu"]) / every
+        print(f"| {stage} | {kit:.2f} | {bare:.2f} | {kit / bare:.2f} | {share:.3f} |", flush=True)
 
 
 if __name__ == "__main__":

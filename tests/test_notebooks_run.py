@@ -2,15 +2,18 @@
 
 import hashlib
 import json
+import shutil
 from collections import Counter
+from pathlib import Path
 
+import gguf
 import matplotlib.image
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 
-from rai_kit import attacks, corpus, data, report
+from rai_kit import attacks, corpus, data, embedded, measure, report, training
 from rai_kit.data import suite, taxonomy
 from rai_kit.data.goal_files import taxonomy_goals
 from rai_kit.schema import Conversation, Scenario, Verdict, read_jsonl
@@ -126,7 +129,7 @@ def test_a_model_is_really_trained_and_measured_on_what_it_did_not_see(runs):
     examples = [one for path in made for one in corpus.read_set(path)]
     assert len(examples) == pytest.approx(settings["mix"]["total"], abs=4)
     assert 0 < record["stages"]["sft"]["examples"] < len(examples)
-    assert record["stages"]["sft"]["padding"] < 0.15
+    assert record["stages"]["sft"]["computed_tokens"] < 0.85 * record["stages"]["sft"]["tokens"], "prompts begin alike"
     curve = pd.read_csv(tables / "training_curve.csv").query("stage == 'sft' and metric == 'loss'")
     assert len(curve) == record["stages"]["sft"]["steps"]
     parts = data.part_of(taxonomy_goals().goals)
@@ -154,6 +157,15 @@ def test_a_model_is_really_trained_and_measured_on_what_it_did_not_see(runs):
     assert exported["tokens_equal"].sum() >= 0.8 * exported["tokens"].sum(), "what is served is what was trained"
     page = (runs[0] / "report.html").read_text(encoding="utf-8")
     assert "Harmful answers " in page[: page.index("Contents")]
+
+
+def test_served_weights_that_are_not_the_trained_ones_are_noticed(runs, tmp_path):
+    trained = measure.open_trained(runs[0] / "break_fix" / "round-1" / "trained")
+    other = Path(shutil.copy(embedded.weights(trained.address.removesuffix("@embedded")), tmp_path / "other.gguf"))
+    (part,) = (tensor for tensor in gguf.GGUFReader(other, "r+").tensors if tensor.name == "blk.9.ffn_down.weight")
+    part.data[:] = 0
+    found = training.token_agreement(trained.folder, other, [one.prompt for one in corpus.compose_ordinary(8)], 16)
+    assert found["tokens_equal"].sum() < 0.6 * found["tokens"].sum()
 
 
 def test_training_files_hold_what_their_cards_say(runs):

@@ -14,7 +14,7 @@ import pytest
 from rai_kit.corpus import Filled, read_set, write_set
 from rai_kit.measure import open_trained, post_train, post_training
 from rai_kit.schema import Example, InputError, Message, RunStopped
-from rai_kit.training import Dpo, Lora, Recipe, Sft, base_folder, dpo, load_recipe, merge, perplexity, sft, to_gguf
+from rai_kit.training import Dpo, Lora, Recipe, Sft, average, base_folder, dpo, load_recipe, merge, perplexity, sft, to_gguf
 from rai_kit.training import rows as token_rows
 
 TEMPLATE = (
@@ -123,6 +123,12 @@ def tensors(stage):
     return load_file(stage.adapter / "adapter_model.safetensors")
 
 
+def torch_close(one, other):
+    import torch
+
+    return torch.allclose(one, other, atol=1e-6)
+
+
 def curve(stage):
     values = defaultdict(list)
     with stage.curve.open(encoding="utf-8") as file:
@@ -167,15 +173,18 @@ def test_loss_is_on_the_answer_only_and_equals_that_of_the_plain_model(base):
         assert scores[row].count_nonzero() == 3
 
 
-def test_pairs_share_their_prompt_and_are_scored_as_if_alone(base):
+@pytest.mark.parametrize(("size", "saved"), [(256, 35), (20, 1)])
+def test_what_begins_alike_is_scored_as_if_alone(base, monkeypatch, size, saved):
     import torch
     from transformers import AutoModelForCausalLM
 
-    from rai_kit.training.trainers import IGNORED, answer_scores
+    from rai_kit.training.trainers import IGNORED, TREE, answer_scores
 
+    monkeypatch.setitem(TREE, "cpu", size)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     mix = torch.Generator().manual_seed(1)
     prompts = [torch.randint(3, 20, (length,), generator=mix) for length in (4, 7, 5, 9, 6)]
+    prompts[2] = torch.cat([prompts[0], prompts[2]])
     answers = [torch.randint(3, 20, (length,), generator=mix) for length in (3, 1, 4, 2, 5, 2, 3, 1, 4, 2)]
     whole = [torch.cat([prompts[row % 5], answer]) for row, answer in enumerate(answers)]
     lengths = torch.tensor([len(one) for one in whole])
@@ -187,7 +196,7 @@ def test_pairs_share_their_prompt_and_are_scored_as_if_alone(base):
     seen = []
     model.base_model.register_forward_pre_hook(lambda *given: seen.append(given[2]["input_ids"].numel()), with_kwargs=True)
     scores = answer_scores(model, ids, labels, lengths)
-    assert sum(seen) < ids.numel(), "the prompts were computed once"
+    assert sum(seen) <= int(lengths.sum()) - saved, "prompts (35 tokens in all), were computed once"
     for row, one in enumerate(whole):
         alone = model(input_ids=one[None]).logits[0].log_softmax(-1)
         start = len(prompts[row % 5])
@@ -196,16 +205,21 @@ def test_pairs_share_their_prompt_and_are_scored_as_if_alone(base):
         assert scores[row].count_nonzero() == len(answers[row])
 
 
-def test_padding_is_little_on_mixed_lengths_and_every_row_is_seen_once_an_epoch():
-    rows = [token_rows.Row([1] * (5 + 37 * number % 90), ([1] * (3 + 11 * number % 40),)) for number in range(203)]
-    order = token_rows.batches([row.tokens for row in rows], 8, 2, 0)
+def test_every_row_is_seen_once_an_epoch_in_another_order():
+    order = token_rows.batches(203, 8, 2, 0)
     assert sorted(row for step in order for row in step) == sorted([*range(203), *range(203)])
     assert all(len(step) == 8 for step in order[:-1])
-    assert 0 < token_rows.padding_share(rows, order) < 0.15
-    pairs = [replace(row, answers=(row.answers[0], [1] * (3 + 29 * number % 60))) for number, row in enumerate(rows)]
-    order = token_rows.batches([row.tokens for row in pairs], 4, 1, 0)
-    assert token_rows.padding_share(pairs, order) < 0.15
-    assert token_rows.batches([5] * 30, 4, 1, 1) != token_rows.batches([5] * 30, 4, 1, 2)
+    assert {row for step in order[:25] for row in step} < set(range(203))
+    assert order != token_rows.batches(203, 8, 2, 1)
+
+
+def test_what_begins_alike_is_computed_once_and_nothing_is_padded():
+    pair = token_rows.Row([1, 2, 3, 4], ([5, 6], [5, 7, 8]))
+    other = token_rows.Row([1, 2, 9], ([5], [6]))
+    assert token_rows.computed([pair, other], [[0, 1]], 99) == 4 + 4 + 3
+    assert token_rows.computed([pair, other], [[0], [1]], 99) == 4 + 4 + 5
+    assert token_rows.computed([pair, other], [[0, 1]], 0) == sum(pair.lengths + other.lengths)
+    assert token_rows.computed([pair, other], [[0, 1]], 99, processes=2) == 4 + 4 + 5
 
 
 def test_sft_learns_and_a_finished_folder_returns_at_once(base, tmp_path, monkeypatch, capfd):
@@ -216,8 +230,7 @@ def test_sft_learns_and_a_finished_folder_returns_at_once(base, tmp_path, monkey
     assert loss[-1] < loss[0] / 2
     assert stage.examples == 16
     assert stage.left_out == {"not to be imitated": 1, "no chosen answer": 1}
-    assert 0 <= stage.padding < 0.15
-    assert 0 < stage.taught_tokens < stage.tokens
+    assert 0 < stage.taught_tokens < stage.computed_tokens < stage.tokens
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["adapter", "curve.csv", "stage.json"]
     out, err = capfd.readouterr()
     assert "12 of 12 sft steps" in out
@@ -383,6 +396,24 @@ def test_merged_weights_answer_as_the_adapter_does(base, tmp_path):
     assert first.nll.isna().tolist() == [False, True]
 
 
+def test_averaged_weights_lie_between_those_before_and_after(base, tmp_path):
+    from safetensors.torch import load_file
+
+    stage = sft(examples(), base, tmp_path / "sft", RECIPE)
+    merged = merge(base, stage.adapter, tmp_path / "merged")
+    between = average(base, merged, 0.25, tmp_path / "between")
+    assert base_folder(str(between)) == between
+    before, after, found = (load_file(folder / "model.safetensors") for folder in (base, merged, between))
+    changed = [name for name in before if not before[name].equal(after[name])]
+    assert changed
+    for name in before:
+        assert torch_close(found[name], 0.75 * before[name] + 0.25 * after[name])
+    exported = post_train(examples(), base=str(base), out=tmp_path / "out", recipe=replace(RECIPE, trained_share=0.5)).folder
+    whole = post_train(examples(), base=str(base), out=tmp_path / "all", recipe=RECIPE).folder
+    half, end = (load_file(folder / "model.safetensors") for folder in (exported, whole))
+    assert all(torch_close(half[name], (before[name] + end[name]) / 2) for name in before)
+
+
 def test_perplexity_is_that_of_the_plain_model(base, tokenizer):
     import torch
     from transformers import AutoModelForCausalLM
@@ -478,7 +509,10 @@ def test_two_processes_train_one_model(base, tmp_path):
     one = post_train(read_set(data), base=str(base), out=tmp_path / "one", recipe=load_recipe(recipe)).curve
     two = open_trained(tmp_path / "two").curve
     # The same batches, shared out: the same learning but for rounding.
-    assert two["value"].to_numpy() == pytest.approx(one["value"].to_numpy(), abs=1e-3, rel=1e-2)
+    assert two[["stage", "step", "metric"]].equals(one[["stage", "step", "metric"]])
+    # Before the first update both answers are as likely as the reference says: which is preferred is a matter of rounding.
+    decided = (one["metric"] != "accuracy") | (one["step"] > 1)
+    assert two["value"][decided].to_numpy() == pytest.approx(one["value"][decided].to_numpy(), abs=1e-3, rel=1e-2)
 
 
 def test_what_is_declined_by_now_stays_a_pair_with_what_was_said_before(monkeypatch, tmp_path):
@@ -508,7 +542,7 @@ def test_a_recipe_file_is_read_strictly(tmp_path):
     assert load_recipe(tmp_path / "recipe.json").dpo.beta == 0.2
     for text, words in (
         ("lora: {rnk: 8}", "lora has no field rnk; allowed are rank, alpha, from_layer"),
-        ("lr: 1", "the recipe has no field lr; allowed are lora, sft, dpo, seed, save_every"),
+        ("lr: 1", "the recipe has no field lr; allowed are lora, sft, dpo, trained_share, seed, save_every"),
         ("sft: {learning_rate: -1}", "sft.learning_rate is -1; allowed is a number from 0 to 1"),
         ("sft: {learning_rate: 5e-4}", "5.0e-4"),
         ("dpo: {batch: 2.5}", "dpo.batch is 2.5; allowed is a whole number from 1"),

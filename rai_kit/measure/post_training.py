@@ -175,7 +175,11 @@ def post_train(
                 training.merge(merged, stage.adapter, last)
         if main:
             (folder / "training.json").unlink(missing_ok=True)  # an older record tells of other weights
-            _put(last, folder / FOLDER)
+            if recipe.trained_share < 1:
+                training.average(source, last, recipe.trained_share, folder / FOLDER)
+                shutil.rmtree(last)
+            else:
+                _put(last, folder / FOLDER)
             shutil.rmtree(merged, ignore_errors=True)
             if like is not None:
                 training.to_gguf(folder / FOLDER, like, folder / GGUF)
@@ -235,7 +239,9 @@ def _finished(folder: Path) -> Trained | None:
 
 def _told(stage: Any) -> dict[str, Any]:
     told = asdict(stage)
-    return {name: told[name] for name in ("examples", "left_out", "tokens", "taught_tokens", "padding", "steps", "seconds")}
+    return {
+        name: told[name] for name in ("examples", "left_out", "tokens", "computed_tokens", "taught_tokens", "steps", "seconds")
+    }
 
 
 def _keep(pairs: Sequence[Example], folder: Path, base: str) -> None:

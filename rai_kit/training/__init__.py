@@ -7,7 +7,7 @@ from rai_kit.training.checks import perplexity, token_agreement
 from rai_kit.training.settings import EMBEDDED, Dpo, Lora, Recipe, Sft, load_recipe
 from rai_kit.training.stage import Stage, dpo, sft
 from rai_kit.training.together import main_process, processes, wait_for_all
-from rai_kit.training.weights import base_folder, merge, to_gguf
+from rai_kit.training.weights import average, base_folder, merge, to_gguf
 
 __all__ = [
     "EMBEDDED",
@@ -16,6 +16,7 @@ __all__ = [
     "Recipe",
     "Sft",
     "Stage",
+    "average",
     "base_folder",
     "dpo",
     "load_recipe",

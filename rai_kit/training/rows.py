@@ -1,6 +1,6 @@
-"""Examples as token ids: the prompt in the chat template, the part of the answer that is taught, and batches of like length.
+"""Examples as token ids: the prompt in the chat template, the part of the answer that is taught, and which are seen in which step.
 
-Left out on purpose: packing several examples into one sequence, which needs attention kernels that a CPU does not have.
+Left out on purpose: batches of like length, since nothing is padded (`trees`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rai_kit.schema import Example, InputError
-
-MIXED = 16
-"""Batches that are sorted by length together: enough that neighbours are alike, few enough that the order stays mixed."""
-SPLIT = 8
-"""Sequences from which on a batch is computed in two halves, the shorter ones without the padding of the longer."""
+from rai_kit.training.trees import grow
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +25,6 @@ class Row:
     prompt: list[int]
     answers: tuple[list[int], ...]
     imitated: bool = False
-
-    @property
-    def tokens(self) -> int:
-        """Tokens that are computed: the prompt once, and all answers."""
-        return len(self.prompt) + sum(map(len, self.answers))
 
     @property
     def lengths(self) -> list[int]:
@@ -110,39 +101,22 @@ def _rendered(tokenizer: Any, messages: list[dict[str, str]], example: str | Non
         ) from None
 
 
-def batches(lengths: Sequence[int], batch: int, epochs: float, seed: int) -> list[list[int]]:
-    """Row numbers of each step: every row once an epoch, in mixed order, rows of like length together, the last batch maybe smaller."""
+def batches(count: int, batch: int, epochs: float, seed: int) -> list[list[int]]:
+    """Row numbers of each step: every row once an epoch, in mixed order; the last batch may be smaller."""
     mix = random.Random(seed)
     flat: list[int] = []
-    while len(flat) < round(len(lengths) * epochs):
-        flat += mix.sample(range(len(lengths)), len(lengths))
-    flat = flat[: round(len(lengths) * epochs)]
-    found: list[list[int]] = []
-    for start in range(0, len(flat), MIXED * batch):
-        near = sorted(flat[start : start + MIXED * batch], key=lambda row: -lengths[row])
-        cut = [near[first : first + batch] for first in range(0, len(near), batch)]
-        last = [cut.pop()] if len(cut[-1]) < batch else []
-        mix.shuffle(cut)
-        found += cut + last
-    return found
+    while len(flat) < round(count * epochs):
+        flat += mix.sample(range(count), count)
+    flat = flat[: round(count * epochs)]
+    return [flat[first : first + batch] for first in range(0, len(flat), batch)]
 
 
-def parts(lengths: Sequence[int]) -> list[list[int]]:
-    """How the sequences of one batch are computed: as one block, or the longer and the shorter half by themselves."""
-    by_length = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-    if len(lengths) < SPLIT:
-        return [sorted(by_length)]
-    half = len(by_length) // 2
-    return [sorted(by_length[:half]), sorted(by_length[half:])]
-
-
-def padding_share(rows: Sequence[Row], order: Sequence[Sequence[int]], processes: int = 1) -> float:
-    """Share of the computed tokens that are padding, 0-1, over all steps."""
-    real = computed = 0
+def computed(rows: Sequence[Row], order: Sequence[Sequence[int]], most: int, processes: int = 1) -> int:
+    """Tokens that go through the model in all steps: what several sequences of a tree begin with counts once."""
+    total = 0
     for step in order:
         share = -(-len(step) // processes)
         for mine in (step[first : first + share] for first in range(0, len(step), share)):
-            lengths = [rows[row].tokens for row in mine]
-            real += sum(lengths)
-            computed += sum(len(part) * max(lengths[row] for row in part) for part in parts(lengths))
-    return 1 - real / computed
+            sequences = [rows[row].prompt + answer for row in mine for answer in rows[row].answers]
+            total += sum(len(tree.ids) for tree in grow(sequences, most))
+    return total

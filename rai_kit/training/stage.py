@@ -44,9 +44,9 @@ class Stage:
         digest: Of examples, settings and base; the same call with the same digest finds this result.
         examples: Learnt from.
         left_out: Not learnt from, by cause.
-        tokens: Of all sequences, as often as they were seen.
-        taught_tokens: Of these, tokens that carried loss.
-        padding: Share of the computed tokens that were padding, 0-1.
+        tokens: Of all sequences, prompt and answer, as often as they were seen.
+        computed_tokens: That went through the model: beginnings that are shared within a step did so once, and nothing is padded.
+        taught_tokens: Tokens that carried loss.
         steps: Updates of the weights.
         seconds: Of training, over all runs that it took.
         processes: That trained together.
@@ -62,8 +62,8 @@ class Stage:
     examples: int
     left_out: dict[str, int]
     tokens: int
+    computed_tokens: int
     taught_tokens: int
-    padding: float
     steps: int
     seconds: float
     processes: int
@@ -168,7 +168,7 @@ def _train(stage: Literal["sft", "dpo"], usable: list[Example], left_out: dict[s
             rows = token_rows.tokenise(stage, usable, tokenizer, settings.answer_tokens, recipe.sft.own_tokens, context)
             if len(rows) < settings.batch:
                 raise InputError(f"{stage}: only {len(rows)} examples fit into the model's {context} tokens; give shorter ones.")
-            order = token_rows.batches([row.tokens for row in rows], settings.batch, settings.epochs, recipe.seed)
+            order = token_rows.batches(len(rows), settings.batch, settings.epochs, recipe.seed)
             known: list[list[float]] = []
             if stage == "dpo":
                 model.to(state.device)
@@ -193,9 +193,9 @@ def _train(stage: Literal["sft", "dpo"], usable: list[Example], left_out: dict[s
                     digest=key,
                     examples=len(rows),
                     left_out=left_out | ({"too long": len(usable) - len(rows)} if len(rows) < len(usable) else {}),
-                    tokens=sum(row.tokens for row in flat),
+                    tokens=sum(sum(row.lengths) for row in flat),
+                    computed_tokens=token_rows.computed(rows, order, trainers.tree_size(made.model), processes),
                     taught_tokens=sum(len(answer) for row in flat for answer in row.answers),
-                    padding=token_rows.padding_share(rows, order, processes),
                     steps=len(order),
                     seconds=watch.seconds,
                     processes=processes,

@@ -230,6 +230,30 @@ def merge(base: Path, adapter: Path, out: Path) -> Path:
     return out
 
 
+def average(before: Path, after: Path, share: float, out: Path) -> Path:
+    """The weights that lie `share` of the way from those before a training (0) to those after it (1).
+
+    What a training teaches grows about linearly on that way, what it makes a model forget grows slowly at first.
+
+    Source: model averaging, Lin et al. 2024, arXiv 2309.06256.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from rai_kit.training.quiet import quiet
+
+    def write(partial: Path) -> None:
+        with quiet(), torch.no_grad():
+            old, new = (AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32) for folder in (before, after))
+            for ours, theirs in zip(new.parameters(), old.parameters(), strict=True):
+                ours.lerp_(theirs, 1 - share)
+            new.save_pretrained(partial)
+            AutoTokenizer.from_pretrained(after).save_pretrained(partial)
+
+    write_folder(out, write)
+    return out
+
+
 def to_gguf(folder: Path, like: Path, out: Path) -> Path:
     """Writes a folder's weights as GGUF, with metadata, tensor order and number formats of another GGUF file of the same shape.
 
