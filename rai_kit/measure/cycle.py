@@ -167,8 +167,8 @@ class Cycle:
         return self.rounds[-1]
 
     def __repr__(self) -> str:
-        ended = self.record.get("ended")
-        return f"Cycle({len(self.rounds) - 1} rounds of {self.arms[0].model}{f'; {ended}' if ended else ''})"
+        ended, count = self.record.get("ended"), len(self.rounds) - 1
+        return f"Cycle({count} round{'s' * (count != 1)} of {self.arms[0].model}{f'; {ended}' if ended else ''})"
 
 
 def break_fix(
