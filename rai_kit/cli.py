@@ -367,7 +367,8 @@ def train(files: tuple[str, ...], fresh: tuple[str, ...], base: str, recipe: str
     from rai_kit.corpus import read_set
 
     examples, asked = ([one for file in some for one in read_set(file)] for some in (files, fresh))
-    settings = training.load_recipe(recipe) if recipe else None
+    default = training.EMBEDDED if base.endswith("@embedded") else training.Recipe()
+    settings = training.load_recipe(recipe, default) if recipe else None
     found = measure.post_train(examples, base=base, out=Path(out).resolve(), recipe=settings, fresh=asked, judge=judge)
     if not training.main_process():
         return

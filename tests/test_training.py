@@ -14,7 +14,21 @@ import pytest
 from rai_kit.corpus import Filled, read_set, write_set
 from rai_kit.measure import open_trained, post_train, post_training
 from rai_kit.schema import Example, InputError, Message, RunStopped
-from rai_kit.training import Dpo, Lora, Recipe, Sft, average, base_folder, dpo, load_recipe, merge, perplexity, sft, to_gguf
+from rai_kit.training import (
+    EMBEDDED,
+    Dpo,
+    Lora,
+    Recipe,
+    Sft,
+    average,
+    base_folder,
+    dpo,
+    load_recipe,
+    merge,
+    perplexity,
+    sft,
+    to_gguf,
+)
 from rai_kit.training import rows as token_rows
 
 TEMPLATE = (
@@ -538,6 +552,9 @@ def test_a_recipe_file_is_read_strictly(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text("lora: {rank: 8}\nsft: {learning_rate: 0.001}\nseed: 3\n", encoding="utf-8")
     assert load_recipe(path) == Recipe(lora=Lora(rank=8), sft=Sft(learning_rate=0.001), seed=3)
+    found = load_recipe(path, EMBEDDED)
+    assert found.lora == replace(EMBEDDED.lora, rank=8), "what the file does not say stays"
+    assert (found.dpo, found.trained_share, found.seed) == (EMBEDDED.dpo, EMBEDDED.trained_share, 3)
     (tmp_path / "recipe.json").write_text('{"dpo": {"beta": 0.2}}', encoding="utf-8")
     assert load_recipe(tmp_path / "recipe.json").dpo.beta == 0.2
     for text, words in (

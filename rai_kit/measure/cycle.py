@@ -193,7 +193,7 @@ def break_fix(
         out: Folder of the cycle.
         rounds: Rounds of curating, training and measuring, at least 1. Fewer are done where nothing more fails; the record says so.
         mix: What the training data hold.
-        recipe: How is trained, or a file that says so; each round and the placebo alike.
+        recipe: How is trained, or a file that says in what otherwise than `training.EMBEDDED`; each round and the placebo alike.
         sizes: How much is measured.
         placebo: Whether an arm is trained on the harmless part alone.
         judge: Judges everything; it sees neither arm nor round.
@@ -212,7 +212,7 @@ def break_fix(
         raise InputError(
             f"target is {target!r}, which cannot be trained here; give smollm2-135m@embedded or a .gguf@embedded that `train` made."
         )
-    recipe = EMBEDDED if recipe is None else load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
+    recipe = EMBEDDED if recipe is None else load_recipe(recipe, EMBEDDED) if isinstance(recipe, str | Path) else recipe
     taught_tokens = max(recipe.sft.own_tokens, recipe.dpo.answer_tokens)
     sizes = sizes or Sizes()
     folder = run_folder(out)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,16 +120,19 @@ class Recipe:
         _whole("save_every", self.save_every, 1)
 
 
-def load_recipe(path: str | Path) -> Recipe:
-    """The recipe of a YAML or JSON file with any of the keys `lora`, `sft`, `dpo`, `trained_share`, `seed`, `save_every`; the rest is as by
-    default.
+def load_recipe(path: str | Path, default: Recipe | None = None) -> Recipe:
+    """The recipe of a YAML or JSON file with any of the keys `lora`, `sft`, `dpo`, `trained_share`, `seed`, `save_every`.
+
+    Args:
+        path: The file.
+        default: What the file does not say is as here (`EMBEDDED`, say); by default as in `Recipe()`.
 
     Raises:
         InputError: The file cannot be read, or a key or value is not allowed; it is named, with what is.
     """
     import yaml
 
-    path = Path(path)
+    path, default = Path(path), default or Recipe()
     try:
         text = path.read_text(encoding="utf-8")
         given = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
@@ -142,8 +145,8 @@ def load_recipe(path: str | Path) -> Recipe:
         values = _known("the recipe", given, Recipe)
         for name, kind in parts.items():
             if name in values:
-                values[name] = kind(**_known(name, values[name], kind))
-        return Recipe(**values)
+                values[name] = replace(getattr(default, name), **_known(name, values[name], kind))
+        return replace(default, **values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
