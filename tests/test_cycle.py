@@ -18,15 +18,16 @@ SIZES = Sizes(
 
 @pytest.fixture
 def run(endpoint, tmp_path, monkeypatch):
-    """`run(rounds, failing)` runs the cycle, and tells what each arm was trained from and on; the models of `failing` go along."""
+    """`run(rounds, failing)` runs the cycle, and tells what each arm came of and was taught; the models of `failing` go along."""
     taught = {}
 
     def run(rounds, failing):
         def answer(body):
             return 200, completion(f"{WILLING} This is {body['model']}." if body["model"] in failing else REFUSAL)
 
-        def train(examples, *, base, out, fresh, **_):
-            taught[out.parent.name] = (base.partition("@")[0], [*examples, *fresh])
+        def train(examples, *, base, out, fresh, earlier, **_):
+            names = [address.partition("@")[0] for address in (base, *earlier)]
+            taught[out.parent.name] = (names, [*examples, *fresh])
             return SimpleNamespace(address=f"{out.parent.name}@{endpoint.url}")
 
         endpoint.answer = answer
@@ -48,7 +49,7 @@ def run(endpoint, tmp_path, monkeypatch):
 def test_each_round_starts_from_the_model_before_and_teaches_what_any_round_found(run):
     found, taught = run(2, {"base", "round-1"})
     assert [arm.name for arm in found.arms] == ["base", "round-1", "round-2"]
-    assert [base for base, _ in taught.values()] == ["base", "round-1"]
+    assert [before for before, _ in taught.values()] == [["base"], ["round-1", "base"]]
     models = {
         name: [one.rejected.rpartition("This is ")[2] for one in examples if one.id.startswith("in-house/finding")]
         for name, (_, examples) in taught.items()

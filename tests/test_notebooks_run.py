@@ -159,6 +159,17 @@ def test_a_model_is_really_trained_and_measured_on_what_it_did_not_see(runs):
     assert "Harmful answers " in page[: page.index("Contents")]
 
 
+def test_another_training_seed_gives_another_model_from_the_same_data(runs):
+    folder = runs[0]
+    first, second = (measure.open_cycle(folder / name) for name in ("break_fix", "break_fix_seed_1"))
+    taught = [[one.id for one in cycle.last.curated.examples] for cycle in (first, second)]
+    assert taught[0] == taught[1]
+    assert [cycle.last.trained.record["recipe"]["seed"] for cycle in (first, second)] == [0, 1]
+    assert len({embedded.fingerprint(Path(cycle.last.model.removesuffix("@embedded"))) for cycle in (first, second)}) == 2
+    columns = list(pd.read_csv(folder / "tables" / "break_fix_models.csv"))
+    assert columns == ["check", "unit", "smollm2-135m@embedded", "seed 1"]
+
+
 def test_served_weights_that_are_not_the_trained_ones_are_noticed(runs, tmp_path):
     trained = measure.open_trained(runs[0] / "break_fix" / "round-1" / "trained")
     other = Path(shutil.copy(embedded.weights(trained.address.removesuffix("@embedded")), tmp_path / "other.gguf"))

@@ -83,9 +83,8 @@ def is_thin(notebook: dict) -> list[str]:
     code, words = cells(notebook, "code"), cells(notebook, "markdown")
     said = [f"{len(code)} code cells"] if len(code) > MOST_CODE_CELLS else []
     said += [f"{len(code)} code cells to {len(words)} text cells"] if len(code) > len(words) else []
-    said += [
-        f"{len(source(cell).splitlines())} lines in {cell['id']}" for cell in code if len(source(cell).splitlines()) > MOST_LINES
-    ]
+    counts = {cell["id"]: len(source(cell).splitlines()) for cell in code if "parameters" not in cell["metadata"].get("tags", ())}
+    said += [f"{count} lines in {id}" for id, count in counts.items() if count > MOST_LINES]
     for node in (node for cell in code for node in ast.walk(parsed(cell))):
         if isinstance(node, ast.ClassDef):
             said.append(f"class {node.name}")

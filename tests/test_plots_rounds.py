@@ -160,6 +160,15 @@ class TestModels:
         assert words(axis) == ["40 → 10 %\nn=200"] * 2
         assert next(one for one in axis.lines if one.get_marker() == "o").get_markerfacecolor() == "white"
 
+    def test_small_rates_have_a_scale_of_their_own(self):
+        table = several(("mini",)).assign(
+            before=0.081, before_low=0.05, before_high=0.132, after=0.005, after_low=0, after_high=0.03
+        )
+        axis = draw_models(table).axes[0]
+        assert 13.2 < axis.get_xlim()[1] < 25
+        assert words(axis) == ["8.1 → 0.5 %\nn=200"]
+        assert draw_models(several(("mini",), 0.97)).axes[0].get_xlim()[1] == pytest.approx(103)
+
     def test_nothing_scored_has_no_mark(self):
         axis = draw_models(several(("mini",), NAN)).axes[0]
         assert marks(axis, "o") == marks(axis, "s") == []

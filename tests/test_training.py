@@ -529,23 +529,35 @@ def test_two_processes_train_one_model(base, tmp_path):
     assert two["value"][decided].to_numpy() == pytest.approx(one["value"][decided].to_numpy(), abs=1e-3, rel=1e-2)
 
 
-def test_what_is_declined_by_now_stays_a_pair_with_what_was_said_before(monkeypatch, tmp_path):
-    first, second, third = (replace(one, kind="harmful", rejected=None) for one in examples(3))
-    twin = replace(examples(4)[3], kind="lookalike", rejected="No.")
+def test_what_is_declined_by_now_stays_a_pair_with_what_a_model_before_said(monkeypatch, tmp_path):
+    first, second, third, fourth = (replace(one, kind="harmful", rejected=None) for one in examples(4))
+    twin = replace(examples(5)[4], kind="lookalike", rejected="No.")
+    says = {"round-1@embedded": {second.id: "before"}, "base@embedded": {second.id: "long before", third.id: "long before"}}
+    stopped = []
 
     def mistakes(asked, target, **_):
-        assert ([one.id for one in asked], target) == ([first.id, second.id, third.id], f"{tmp_path}@embedded")
-        return Filled((replace(first, rejected="after"), second, third), {"harmful": {"kept": 1, "right": 2}})
+        assert ([one.id for one in asked], target) == ([one.id for one in (first, second, third, fourth)], f"{tmp_path}@embedded")
+        return Filled((replace(first, rejected="after"), second, third, fourth), {"harmful": {"kept": 1, "right": 3}})
 
     def answers(asked, target, **_):
-        assert ([one.id for one in asked], target) == ([second.id, third.id], "base@embedded")
-        return Filled((replace(second, rejected="before"), third), {"harmful": {"kept": 1, "refused": 1}})
+        found = [replace(one, rejected=says[target].get(one.id)) for one in asked]
+        return Filled(tuple(found), {"harmful": {"asked": len(asked)}})
 
     monkeypatch.setattr(post_training, "own_mistakes", mistakes)
     monkeypatch.setattr(post_training, "own_answers", answers)
-    pairs, tally = post_training._contrasts([first, second, third, twin], tmp_path, "base@embedded", {})
-    assert {one.id: one.rejected for one in pairs} == {first.id: "after", second.id: "before", third.id: None, twin.id: "No."}
-    assert list(tally.values()) == [{"kept": 1, "right": 2}, {"kept": 1, "refused": 1}]
+    monkeypatch.setattr(post_training, "served_like", Path)
+    monkeypatch.setattr(post_training.embedded, "stop", lambda path: stopped.append(str(path)))
+    pairs, tally = post_training._contrasts([first, second, third, fourth, twin], tmp_path, list(says), {})
+    assert {one.id: one.rejected for one in pairs} == {
+        **{first.id: "after", second.id: "before", third.id: "long before"},
+        twin.id: "No.",
+    }
+    assert tally == {
+        "after SFT": {"kept": 1, "right": 3},
+        "round-1@embedded": {"asked": 3},
+        "base@embedded": {"asked": 2},
+    }
+    assert stopped == [str(tmp_path), *says], "no server stays beside the training"
 
 
 def test_a_recipe_file_is_read_strictly(tmp_path):

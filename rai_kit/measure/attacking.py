@@ -23,7 +23,7 @@ from rai_kit.models import ChatModel
 from rai_kit.schema import SEVERITY_MAX, AttackGoal, Attempt, InputError, Way, read_jsonl
 
 WAYS: tuple[Way, Way] = ("replay", "adaptive")
-MOST_IN_ROUND = 32
+LEAST_IN_ROUND, MOST_IN_ROUND = 8, 32
 """Attempts that the bandit, or Rainbow's archive, gives out at once; in between they learn."""
 
 
@@ -271,8 +271,8 @@ def forecast_red_team(
 
 
 def _promising(plans: Sequence[Plan], tries: int, seed: int, done: Mapping[int, Attempt]) -> Iterator[list[Plan]]:
-    """Rounds of the attempts that look most promising after those before: at least eight, whatever the concurrency."""
-    size = max(1, min(MOST_IN_ROUND, tries // 8))
+    """Rounds of the attempts that look most promising after those before: an eighth of all in each, whatever the concurrency."""
+    size = max(LEAST_IN_ROUND, min(MOST_IN_ROUND, tries // 8))
     bandit = attacks.Thompson(seed)
     waiting = list(plans)
     while waiting and tries > 0:

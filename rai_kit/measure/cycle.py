@@ -222,8 +222,8 @@ def break_fix(
         "concurrency": concurrency,
     }
 
-    def train(examples: Sequence[Example], fresh: Sequence[Example], base: str, name: str) -> Arm:
-        made = post_train(examples, base=base, out=folder / name / "trained", recipe=recipe, fresh=fresh, **common)
+    def train(examples: Sequence[Example], base: str, name: str, **more: Any) -> Arm:
+        made = post_train(examples, base=base, out=folder / name / "trained", recipe=recipe, **more, **common)
         return Arm(name, made.address, folder / name)
 
     asked = held_out_scenarios(sizes, seed)
@@ -244,15 +244,15 @@ def break_fix(
         found += new
         settings: dict[str, Any] = {"voice": target, "mix": mix, "seed": seed + number, **common}
         settings |= {"max_tokens": taught_tokens + MORE, "beginnings": True}
-        settings["earlier"] = [arm.model for arm in reversed(arms[:-1])]
-        taught.append(curate(*found, target=before.model, out=folder / name / "curated", **settings))
+        earlier = [arm.model for arm in reversed(arms[:-1])]
+        taught.append(curate(*found, target=before.model, out=folder / name / "curated", earlier=earlier, **settings))
         _say(f"round {number}: training on {taught[-1]}")
         embedded.stop(served_like(target))
-        arms.append(train(taught[-1].examples, taught[-1].fresh, before.model, name))
+        arms.append(train(taught[-1].examples, before.model, name, fresh=taught[-1].fresh, earlier=earlier))
         _test(arms[-1], arms[0], asked, sizes, xstest, seed, common)
     if placebo:
         _say("placebo: training on the harmless part of the first round alone")
-        arms.append(train(taught[0].benign, (), target, PLACEBO))
+        arms.append(train(taught[0].benign, target, PLACEBO))
         _test(arms[-1], arms[0], asked, sizes, xstest, seed, common, attacked=False)
     record = {
         "what": "cycle",

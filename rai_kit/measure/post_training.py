@@ -99,6 +99,7 @@ def post_train(
     out: str | Path,
     recipe: Recipe | None = None,
     fresh: Sequence[Example] = (),
+    earlier: Sequence[str] = (),
     judge: str = "offline",
     journal: str | Path | None = None,
     concurrency: int = 32,
@@ -112,7 +113,8 @@ def post_train(
         recipe: Settings of both stages; by default `training.EMBEDDED` for an embedded model, and `Recipe()` for a folder.
         fresh: Prompts with right answers that SFT does not see. Where a wrong answer is known, too, the two are a pair of DPO. The
             others the model answers after SFT, and what it gets wrong becomes the rejected side; to harmful ones that it gets right,
-            what it said before SFT does.
+            what it said before SFT does, or what one of the `earlier` said.
+        earlier: Addresses of the models that the base came of, the newest first.
         judge: Finds what is wrong.
         journal: Journal to share; by default `out/journal.sqlite`.
         concurrency: Most calls in flight.
@@ -136,6 +138,7 @@ def post_train(
         "recipe": asdict(recipe),
         "examples": digest(list(examples)),
         "fresh": digest(list(fresh)),
+        "earlier": list(earlier),
         "judge": judge,
     }
     key = digest(about)
@@ -162,8 +165,7 @@ def post_train(
                 "max_tokens": recipe.dpo.answer_tokens + MORE,
                 "beginnings": True,
             }
-            pairs, tally = _contrasts(fresh, half, base, asking)
-            embedded.stop(like)
+            pairs, tally = _contrasts(fresh, half, [base, *earlier], asking)
         pairs = [one for one in pairs if one.chosen is not None and one.rejected is not None]
         last = merged
         if len(pairs) >= recipe.dpo.batch:  # otherwise next to nothing is left to correct
@@ -191,23 +193,29 @@ def post_train(
 
 
 def _contrasts(
-    fresh: Sequence[Example], half: Path, base: str, asking: dict[str, Any]
+    fresh: Sequence[Example], half: Path, before: Sequence[str], asking: dict[str, Any]
 ) -> tuple[list[Example], dict[str, dict[str, int]]]:
     """What is contrasted with the right answers: what the model still gets wrong after SFT, and what it got wrong before.
 
-    Harmful requests that it has come to decline stay, with what it said before: the harmless pairs do not become fewer, either, and alone
-    they would teach it to go along again.
+    Harmful requests that it has come to decline stay, with what the last of the models `before` that went along said: the harmless pairs
+    do not become fewer, either, and alone they would teach it to go along again.
 
     Returns:
-        Examples, and what became of the harmful requests.
+        Examples, and what became of the harmful requests, by the model that was asked.
     """
     known = [one for one in fresh if one.rejected is not None]
     after = own_mistakes([one for one in fresh if one.rejected is None], f"{half}{HERE}", **asking)
     embedded.stop(half)
-    wrong = [one for one in after.examples if one.rejected is not None]
-    before = own_answers([one for one in after.examples if one.kind == "harmful" and one.rejected is None], base, **asking)
-    tally = {"after SFT": after.tally.get("harmful", {}), "before, where declined after": before.tally.get("harmful", {})}
-    return [*known, *wrong, *before.examples], tally
+    pairs = [one for one in after.examples if one.rejected is not None]
+    declined = [one for one in after.examples if one.kind == "harmful" and one.rejected is None]
+    tally = {"after SFT": after.tally.get("harmful", {})}
+    for address in before:
+        said = own_answers(declined, address, **asking)
+        embedded.stop(served_like(address))
+        tally[address] = said.tally.get("harmful", {})
+        pairs += [one for one in said.examples if one.rejected is not None]
+        declined = [one for one in said.examples if one.rejected is None]
+    return [*known, *pairs], tally
 
 
 def _put(folder: Path, place: Path) -> None:

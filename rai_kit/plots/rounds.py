@@ -125,17 +125,25 @@ def models(table: pd.DataFrame) -> Figure:
         ):
             ends = {"value": one[side], "low": one[f"{side}_low"], "high": one[f"{side}_high"]}
             _across(axis, ends, y + shift, 100.0, marker, colour, face)
-        shares = [f"{100 * one[side]:.0f}" if not np.isnan(one[side]) else "nothing scored" for side in ("before", "after")]
+        shares = [_percent(one[side]) for side in ("before", "after")]
         words = " → ".join(shares) + (" %" if shares[-1] != "nothing scored" else "")
         axis.text(1.02, y, f"{words}\nn={one['n']:.0f}", transform=axis.get_yaxis_transform(), va="center", fontsize=8)
     axis.set_yticks(range(len(table)), [label(short(str(one), 60), 30) for one in table["model"]], fontsize=8.5)
-    axis.set(xlim=(-3, 103), ylim=(max(len(table), 2) - 0.45, -0.55), xlabel="harmful answers, %, with 95 % interval")
+    most = table[[f"{side}{end}" for side in ("before", "after") for end in ("", "_high")]].to_numpy(float).max()
+    # Small rates are seen best on a scale of their own.
+    top = 100 if np.isnan(most) else min(100, 10 * int(np.ceil(10 * most + 0.5)))
+    axis.set(xlim=(-0.03 * top, 1.03 * top), ylim=(max(len(table), 2) - 0.45, -0.55))
+    axis.set_xlabel("harmful answers, %, with 95 % interval")
     marks = [
         Line2D([], [], marker="o", color=_BEFORE, mfc="white", lw=2, label="before"),
         Line2D([], [], marker="s", color=COLOURS[0], lw=2, label="after"),
     ]
     figure.legend(handles=marks, loc="outside upper center", ncols=2, fontsize=8.5)
     return figure
+
+
+def _percent(share: float) -> str:
+    return "nothing scored" if np.isnan(share) else f"{100 * share:.{0 if share >= 0.0995 else 1}f}"
 
 
 def _single() -> tuple[Figure, Axes]:
