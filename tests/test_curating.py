@@ -56,7 +56,7 @@ class TestCurate:
 
     def test_shares_are_kept_and_every_kind_has_the_answer_that_it_needs(self, endpoint, run, tmp_path):
         made = curate(endpoint, run, tmp_path)
-        assert made.counts == {"harmful": 18, "lookalike": 16, "ordinary": 6}
+        assert made.counts == {"harmful": 20, "lookalike": 14, "ordinary": 6}
         assert len(made.examples) == pytest.approx(Mix().imitated * 40, abs=2)
         for one in (*made.examples, *made.fresh):
             assert one.imitate
@@ -79,7 +79,7 @@ class TestCurate:
 
     def test_a_placebo_learns_the_harmless_part_and_no_preference(self, endpoint, run, tmp_path):
         benign = curate(endpoint, run, tmp_path).benign
-        assert Counter(one.kind for one in benign) == {"lookalike": 16, "ordinary": 6}
+        assert Counter(one.kind for one in benign) == {"lookalike": 14, "ordinary": 6}
         assert not any(one.rejected for one in benign)
 
     def test_fresh_prompts_are_other_prompts(self, endpoint, run, tmp_path):

@@ -63,8 +63,8 @@ class Mix:
 
     total: int = 640
     found: float = 0.1
-    harmful: float = 0.35
-    lookalike: float = 0.4
+    harmful: float = 0.4
+    lookalike: float = 0.35
     ordinary: float = 0.15
     imitated: float = 0.25
     opening: str | None = OPENING

@@ -183,10 +183,9 @@ def _positive(name: str, value: object, high: float) -> None:
 EMBEDDED = Recipe(
     lora=Lora(alpha=48, from_layer=10),
     sft=Sft(learning_rate=5e-4, answer_tokens=40, own_tokens=12),
-    dpo=Dpo(learning_rate=1e-3, batch=2, beta=0.3, answer_tokens=8, sft_weight=0.5),
-    trained_share=0.5,
+    dpo=Dpo(learning_rate=1e-3, batch=2, beta=0.3, answer_tokens=8, sft_weight=0.8),
+    trained_share=0.7,
 )
 """For the embedded SmolLM2-135M, found by experiment on two cores (docs/log.md): a short imitation that puts refusals within reach, then
 contrast pairs of which only the beginnings are compared, where it is decided what an answer will be. Many small steps: the same pairs
-two at a time teach far more than six at a time. And half of it all: the rest costs more perplexity, and more declined twins, than it
-prevents harm."""
+two at a time teach far more than six at a time. And seven tenths of it all: the rest costs more perplexity than it prevents harm."""
