@@ -8,6 +8,7 @@ import sys
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -425,6 +426,12 @@ def test_averaged_weights_lie_between_those_before_and_after(base, tmp_path):
     exported = post_train(examples(), base=str(base), out=tmp_path / "out", recipe=replace(RECIPE, trained_share=0.5)).folder
     whole = post_train(examples(), base=str(base), out=tmp_path / "all", recipe=RECIPE).folder
     half, end = (load_file(folder / "model.safetensors") for folder in (exported, whole))
+    assert all(torch_close(half[name], (before[name] + end[name]) / 2) for name in before)
+    # Another round starts from what the first exported, and is averaged with the model before both.
+    again: dict[str, Any] = {"base": str(exported), "earlier": [str(base)]}
+    later = post_train(examples(), **again, out=tmp_path / "out-2", recipe=replace(RECIPE, trained_share=0.5)).folder
+    whole = post_train(examples(), **again, out=tmp_path / "all-2", recipe=RECIPE).folder
+    half, end = (load_file(folder / "model.safetensors") for folder in (later, whole))
     assert all(torch_close(half[name], (before[name] + end[name]) / 2) for name in before)
 
 

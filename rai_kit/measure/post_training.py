@@ -114,7 +114,8 @@ def post_train(
         fresh: Prompts with right answers that SFT does not see. Where a wrong answer is known, too, the two are a pair of DPO. The
             others the model answers after SFT, and what it gets wrong becomes the rejected side; to harmful ones that it gets right,
             what it said before SFT does, or what one of the `earlier` said.
-        earlier: Addresses of the models that the base came of, the newest first.
+        earlier: Addresses of the models that the base came of, the newest first. With the last of them the exported weights are
+            averaged (`Recipe.trained_share`); without any, with the base.
         judge: Finds what is wrong.
         journal: Journal to share; by default `out/journal.sqlite`.
         concurrency: Most calls in flight.
@@ -127,6 +128,7 @@ def post_train(
 
     folder = run_folder(out)
     source = trainable(base)
+    began = trainable(earlier[-1]) if earlier else source
     like = served_like(base) if base.endswith(HERE) else None
     recipe = recipe or (training.Recipe() if like is None else training.EMBEDDED)
     if fresh and like is None:
@@ -178,7 +180,7 @@ def post_train(
         if main:
             (folder / "training.json").unlink(missing_ok=True)  # an older record tells of other weights
             if recipe.trained_share < 1:
-                training.average(source, last, recipe.trained_share, folder / FOLDER)
+                training.average(began, last, recipe.trained_share, folder / FOLDER)
                 shutil.rmtree(last)
             else:
                 _put(last, folder / FOLDER)

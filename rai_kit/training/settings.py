@@ -101,8 +101,9 @@ class Recipe:
         lora: Adapters of both stages.
         sft: First stage.
         dpo: Second stage.
-        trained_share: The exported weights lie this far on the way from those that the training began with (0) to those that it
-            ended with (1): less is learnt, and much less forgotten (model averaging, Lin et al. 2024, arXiv 2309.06256).
+        trained_share: The exported weights lie this far on the way from those of the untrained model (0: in a later round, too, those
+            of the model that the cycle began with) to those that the training ended with (1): less is learnt, and much less
+            forgotten (model averaging, Lin et al. 2024, arXiv 2309.06256).
         seed: Of everything random.
         save_every: Steps between two checkpoints.
     """
@@ -188,4 +189,5 @@ EMBEDDED = Recipe(
 )
 """For the embedded SmolLM2-135M, found by experiment on two cores (docs/log.md): a short imitation that puts refusals within reach, then
 contrast pairs of which only the beginnings are compared, where it is decided what an answer will be. Many small steps: the same pairs
-two at a time teach far more than six at a time. And seven tenths of it all: the rest costs more perplexity than it prevents harm."""
+two at a time teach far more than six at a time. And seven tenths of it all: the rest costs more perplexity and more
+declined twins than it prevents harm."""
