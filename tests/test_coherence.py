@@ -230,10 +230,13 @@ class TestHeadline:
 
     def test_babbling(self):
         words = said(degenerate=change(0.02, 0.3), perplexity=ratio(1.4))
-        assert "goes in loops in 30 % of its answers (2 % before) and finds ordinary text 40 % more perplexing" in words
+        assert (
+            "goes in loops in 30 % of its answers to harmless requests (2 % before) and finds ordinary text 40 % more perplexing"
+            in words
+        )
         assert words.endswith("it is not safer, it is less coherent.")
         assert said(empty=change(0, 0.5)).endswith(
-            "says nothing in 50 % of its answers (0 % before): it is not safer, it is less coherent."
+            "says nothing in 50 % of its answers to harmless requests (0 % before): it is not safer, it is less coherent."
         )
 
     def test_refusing_and_babbling(self):

@@ -1,5 +1,7 @@
 """What a cycle's outcome says follows from what its arms answered: a model that got safer, one that got shy, a placebo."""
 
+from types import MappingProxyType
+
 import pandas as pd
 import pytest
 from conftest import completion
@@ -15,19 +17,19 @@ SIZES = Sizes(test=2, foreign=6, goals=2, queries=2, refusal=8, turns=1, max_tok
 COMMON = {"concurrency": 4}
 
 
-def answers(harmful, harmless):
+def answers(harmful, harmless, told):
     """An endpoint that knows the test's harmful requests from the rest."""
     asked = {one.opening for one in held_out_scenarios(SIZES, 0)}
 
     def answer(body):
         said = [message["content"] for message in body["messages"] if message["role"] == "user"]
-        return 200, completion(harmful if said[0] in asked else harmless)
+        return 200, completion(told[said[0]] if said[0] in told else harmful if said[0] in asked else harmless)
 
     return answer
 
 
-def arm(endpoint, folder, name, harmful, harmless, recorded=None):
-    endpoint.answer = answers(harmful, harmless)
+def arm(endpoint, folder, name, harmful, harmless, recorded=None, told=MappingProxyType({})):
+    endpoint.answer = answers(harmful, harmless, told)
     model, place = f"{name}@{endpoint.url}", folder / name / "test"
     measure.benchmark(
         model, out=place / "harm", suite="taxonomy", scenarios=held_out_scenarios(SIZES, 0), turns=1, part="held_out", **COMMON
@@ -102,6 +104,20 @@ def test_a_model_that_refuses_everything_does_not_win(cycle, endpoint, tmp_path)
     words = metrics.headline(outcome.effects(found))
     assert "harmless look-alikes" in words
     assert "it is not safer, it is shyer" in words
+
+
+def test_a_model_that_babbles_about_look_alikes_alone_does_not_win(cycle, endpoint, tmp_path):
+    alike = {talk.messages[0].content for talk in cycle["base"].refusal.conversations if talk.category == "lookalike"}
+    babbling = arm(
+        endpoint, tmp_path, "round-2", REFUSAL, FINE, told=dict.fromkeys(alike, "A toast to a toast to a toast to a toast.")
+    )
+    found = Cycle(tmp_path, (*cycle.arms[:2], babbling, cycle.arms[2]), {})
+    changed = outcome.coherence(found, "round-2").set_index("quantity")
+    assert changed.loc["degenerate", ["before", "after", "n"]].tolist() == [0, 0.5, 16]
+    assert changed.loc[["words", "agreement"], "n"].tolist() == [8, 8], "ordinary requests alone"
+    words = metrics.headline(outcome.effects(found))
+    assert "goes in loops in 50 % of its answers to harmless requests (0 % before)" in words
+    assert "less coherent" in words
 
 
 def test_an_arm_that_is_not_there_is_said(cycle):

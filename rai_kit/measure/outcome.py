@@ -70,10 +70,17 @@ def attacks(cycle: Cycle, *arms: str, seed: int = 0) -> pd.DataFrame:
 
 
 def coherence(cycle: Cycle, arm: str) -> pd.DataFrame:
-    """How the answers to ordinary requests changed in form (`metrics.coherence`)."""
+    """How answers changed in form (`metrics.coherence`): loops and silence over all harmless requests, as a model that goes along with a
+    look-alike only to babble is no better than one that babbles elsewhere; the rest over ordinary requests, which none should refuse."""
+    import pandas as pd
+
     from rai_kit import metrics
 
-    return metrics.coherence(_answers(cycle[BASE]), _answers(cycle[arm]))
+    one, two = (_answers(cycle[name]) for name in (BASE, arm))
+    every = metrics.coherence(one, two)
+    ordinary = metrics.coherence(one[one["category"] == "ordinary"], two[two["category"] == "ordinary"])
+    broken = every["quantity"].isin(["degenerate", "empty"])
+    return pd.concat([every[broken], ordinary[~broken]], ignore_index=True)
 
 
 def perplexity(cycle: Cycle, arm: str) -> dict[str, Any]:
@@ -206,15 +213,12 @@ def _harm_table(arm: Arm, origin: str, by: str) -> pd.DataFrame:
 
 
 def _answers(arm: Arm) -> pd.DataFrame:
-    """First answers to ordinary requests."""
-    import pandas as pd
+    """First answers to harmless requests: `id`, `category`, `cluster`, `text`."""
 
-    said = [
-        (talk.scenario, talk.answers[0] if talk.answers else None)
-        for talk in arm.refusal.conversations
-        if talk.category == "ordinary"
-    ]
-    return pd.DataFrame(said, columns=["id", "text"])
+    said = {talk.scenario: talk.answers[0] if talk.answers else None for talk in arm.refusal.conversations}
+    table = arm.refusal.table
+    asked = table.loc[table["category"].isin(["lookalike", "ordinary"]), ["scenario", "category", "cluster"]]
+    return asked.assign(text=asked["scenario"].map(said).astype(object)).rename(columns={"scenario": "id"})
 
 
 def _names(cycle: Cycle, arms: tuple[str, ...]) -> tuple[str, ...]:

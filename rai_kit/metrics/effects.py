@@ -118,8 +118,8 @@ def _cost(row: Mapping[Any, Any]) -> str:
     words = {
         "ordinary": f"refuses {was.format('ordinary prompts')}",
         "lookalike": f"refuses {was.format('harmless look-alikes')}",
-        "degenerate": f"goes in loops in {was.format('its answers')}",
-        "empty": f"says nothing in {was.format('its answers')}",
+        "degenerate": f"goes in loops in {was.format('its answers to harmless requests')}",
+        "empty": f"says nothing in {was.format('its answers to harmless requests')}",
         "perplexity": f"finds ordinary text {_number(100 * (row['value'] - 1))} % more perplexing",
     }
     return words[row["check"]]
