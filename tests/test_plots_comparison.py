@@ -162,7 +162,11 @@ class TestBeforeAfter:
         shares, means = figure.axes
         assert names(shares) == ["third party harm", "harmful content", "Jailbreak", "copyright"]
         assert names(means) == ["grounding"]
-        assert (shares.get_xlim()[1], means.get_xlim()[1]) == pytest.approx((103, 4.12))
+        assert (shares.get_xlim()[1], means.get_xlim()[1]) == pytest.approx((61.8, 4.12))
+        small = comparison(("jailbreak",), before=0.05, change=-0.04)
+        refused = comparison(("weapons",), before=0.1, change=0.2, metric="refusal")
+        ends = [axis.get_xlim()[1] for axis in plots.before_after(small, refusals=refused).axes]
+        assert ends[0] == ends[1] < 80, "small rates have a scale of their own, the same for both panels"
         assert "0-4" in means.get_xlabel()
         assert "%" in shares.get_xlabel().split("with")[0]
         assert "%" not in means.get_xlabel().split("with")[0]
@@ -191,7 +195,8 @@ class TestBeforeAfter:
         assert "refusal" in right.get_title("left")
         assert left.get_ylim() == right.get_ylim(), "rows of the same height"
         assert not off.axison
-        assert plots.before_after(comparison(), refusals=refusals.iloc[:0]).axes[0].get_xlim() == left.get_xlim()
+        assert left.get_xlim() == right.get_xlim()
+        assert len(plots.before_after(comparison(), refusals=refusals.iloc[:0]).axes) == 2
 
     def test_rounds_follow_one_before(self):
         axis = plots.before_after(comparison(("jailbreak",), ("round 1", "round 2"))).axes[0]

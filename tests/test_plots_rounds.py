@@ -147,7 +147,7 @@ class TestSideEffects:
         assert marks(axis, "X") == []
 
     def test_a_point_whose_interval_crosses_the_limit_says_so(self):
-        assert words(draw_effects(effects(ordinary=change(0.01, 0.03))).axes[1])[0].endswith("not beyond chance")
+        assert words(draw_effects(effects(ordinary=change(0.01, 0.03))).axes[1])[0].endswith("limit within interval")
 
 
 class TestModels:

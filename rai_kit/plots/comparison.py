@@ -12,7 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rai_kit.plots.style import COLOURS, LINES, MARKERS, QUIET, count, label, metric_title, nothing, panels, styled, title_of
+from rai_kit.plots.style import (
+    COLOURS,
+    LINES,
+    MARKERS,
+    QUIET,
+    count,
+    end_of_shares,
+    label,
+    metric_title,
+    nothing,
+    panels,
+    styled,
+    title_of,
+)
 from rai_kit.plots.style import across as columns
 from rai_kit.schema import SEVERITY_MAX, UNGROUNDEDNESS_MAX
 
@@ -53,8 +66,11 @@ def before_after(
         axis.set_axis_off()
     left = axes[:: 1 + len(beside)]
     drawn = [*zip(left, blocks, strict=True), *([(axes[1], beside[0])] if beside else [])]
+    shares = [one for _, block in drawn for rows in block.values() for one in rows if one["metric"] not in _TOPS]
+    end = end_of_shares(one[f"value_{arm}{end}"] for one in shares for arm in ("before", "after") for end in ("", "_high"))
     for axis, block in drawn:
         factor, top, words = _scale(block)
+        top = top if factor == 1 else end
         for y, rows in enumerate(block.values()):
             _pairs(axis, y, rows, arms, factor, 0.8 / slots)
         _row_labels(axis, block, titles, max(len(block), tall[0] if axis is not left[-1] or len(left) == 1 else 0))

@@ -10,7 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rai_kit.plots.style import COLOURS, LINES, MARKERS, QUIET, beside, count, label, nothing, panels, short, styled, title_of
+from rai_kit.plots.style import (
+    COLOURS,
+    LINES,
+    MARKERS,
+    QUIET,
+    beside,
+    count,
+    end_of_shares,
+    label,
+    nothing,
+    panels,
+    short,
+    styled,
+    title_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,9 +143,7 @@ def models(table: pd.DataFrame) -> Figure:
         words = " → ".join(shares) + (" %" if shares[-1] != "nothing scored" else "")
         axis.text(1.02, y, f"{words}\nn={one['n']:.0f}", transform=axis.get_yaxis_transform(), va="center", fontsize=8)
     axis.set_yticks(range(len(table)), [label(short(str(one), 60), 30) for one in table["model"]], fontsize=8.5)
-    most = table[[f"{side}{end}" for side in ("before", "after") for end in ("", "_high")]].to_numpy(float).max()
-    # Small rates are seen best on a scale of their own.
-    top = 100 if np.isnan(most) else min(100, 10 * int(np.ceil(10 * most + 0.5)))
+    top = end_of_shares(table[[f"{side}{end}" for side in ("before", "after") for end in ("", "_high")]].to_numpy(float).flat)
     axis.set(xlim=(-0.03 * top, 1.03 * top), ylim=(max(len(table), 2) - 0.45, -0.55))
     axis.set_xlabel("harmful answers, %, with 95 % interval")
     marks = [
@@ -240,7 +252,7 @@ def _effect(axis: Axes, one: Mapping[Any, Any], y: float, factor: float) -> list
     marker, colour, _ = _WITHIN[one["within"]]
     reach = [factor * one[name] for name in ("value", "low", "high")]
     words = "{:{f}} [{:{f}}, {:{f}}]".format(*reach, f="+.1f" if factor != 1 else ".3f").replace("-", "−")
-    axis.text(1.02, y, words + ("" if one["sure"] else "\nnot beyond chance"), **place)
+    axis.text(1.02, y, words + ("" if one["sure"] else "\nlimit within interval"), **place)
     _across(axis, one, y, factor, marker, colour, colour)
     return reach
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -41,6 +42,12 @@ STYLE: Any = {
 
 
 Arguments = ParamSpec("Arguments")
+
+
+def end_of_shares(shares: Iterable[float]) -> int:
+    """Percent at which an axis of shares (0-1) ends: small rates are seen best on a scale of their own."""
+    most = max((share for share in shares if not math.isnan(share)), default=1.0)
+    return min(100, 10 * math.ceil(10 * most + 0.5))
 
 
 def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
