@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import json
 import random
 import re
@@ -410,6 +411,15 @@ def test_requests_lie_on_disk_and_not_in_memory():
     requests.clear()
     requests.add("a", {"b": 1})
     assert dict(requests) == {"a": {"b": 1}}
+
+
+@pytest.mark.filterwarnings("error")
+def test_requests_close_their_file_wherever_they_are_collected():
+    requests = Requests()
+    requests.add("a", {"b": 1})
+    requests.itself = requests  # such a circle is collected at some other time, in the middle of other work
+    del requests
+    gc.collect()
 
 
 def test_nothing_to_settle_asks_nobody(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,8 @@ class Requests(Mapping[str, dict[str, Any]]):
     """Calls by key, in the order they were added. They lie in a nameless temporary file; only their places are in memory."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the object
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed in the next line, when nobody uses this any more
+        weakref.finalize(self, self._file.close)
         self._places: dict[str, tuple[int, int]] = {}
 
     def add(self, key: str, request: Mapping[str, Any]) -> None:
