@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/unseen_requests.py outputs/demo/break_fix outputs/unseen
 
-Base, last round and placebo answer the next scenarios of the same streams: twice as many of held-out goals (partly the same goals, in other
-words), five times as many of other sets, 100 harmless look-alikes and ordinary requests each. What the cycle's own test asked is left out.
+Base, last round and placebo answer the next scenarios of the same streams: as many again of held-out goals (partly the same goals, in other
+words), four times as many of other sets, 100 harmless look-alikes and ordinary requests each. What the cycle's own test asked is left out.
 """
 
 from __future__ import annotations
@@ -14,56 +14,48 @@ from pathlib import Path
 
 import pandas as pd
 
-from rai_kit import metrics
-from rai_kit.data import taxonomy
-from rai_kit.measure import Benchmark, Cycle, benchmark, open_cycle, over_refusal
-from rai_kit.measure.cycle import Sizes, held_out_scenarios
+from rai_kit.data import draw_scenarios
+from rai_kit.measure import Cycle, benchmark, open_cycle, outcome
+from rai_kit.measure.cycle import BASE, PLACEBO, TEST, Arm, Sizes, held_out_scenarios
 
 MORE = 100
 """Harmless requests of each kind beyond those of the cycle."""
+COLUMNS = ["category", "n", "n_unscored", "value_before", "value_after", "difference", "low", "high", "fixed", "broken", "p"]
 
 
-def measured(cycle: Cycle, name: str, out: Path) -> tuple[Benchmark, Benchmark]:
-    """Harm and refusals of one arm, on what the cycle did not ask and on the harmless requests that it did."""
+def measured_further(cycle: Cycle, out: Path) -> Cycle:
+    """The same models, and answers to further requests; laid out as a cycle's own test, so that `outcome` reads them."""
     sizes, seed = Sizes(**cycle.record["sizes"]), cycle.record["seed"]
-    known = {one.id for one in held_out_scenarios(sizes, seed)}
-    larger = held_out_scenarios(replace(sizes, test=2 * sizes.test, foreign=5 * sizes.foreign), seed)
-    asked = [one for one in larger if one.id not in known]
-    model = cycle[name].model
+    larger = replace(sizes, test=2 * sizes.test, foreign=5 * sizes.foreign)
+    known = {scenario for test in (cycle[BASE].harm, cycle[BASE].refusal) for scenario in test.table["scenario"]}
+    asked = {
+        "harm": ("taxonomy", held_out_scenarios(larger, seed), sizes.turns),
+        "refusal": (
+            "over_refusal",
+            draw_scenarios("over_refusal", n=sizes.refusal + MORE, turns=1, seed=seed, part="held_out"),
+            1,
+        ),
+    }
     settings = {"part": "held_out", "seed": seed, "max_tokens": sizes.max_tokens, "judge": cycle.record["judge"]}
-    harm = benchmark(model, out=out / name / "harm", suite="taxonomy", scenarios=asked, turns=sizes.turns, **settings)
-    return harm, over_refusal(model, out=out / name / "refusal", n=sizes.refusal + MORE, **settings)
+    arms = [Arm(name, cycle[name].model, out / name) for name in (BASE, cycle.last.name, PLACEBO)]
+    for arm in arms:
+        for test, (suite, scenarios, turns) in asked.items():
+            new = [one for one in scenarios if one.id not in known]
+            benchmark(arm.model, out=arm.folder / TEST / test, suite=suite, scenarios=new, turns=turns, **settings)
+    return Cycle(out, tuple(arms), cycle.record)
 
 
 def main(folder: str, out: str) -> None:
     cycle = open_cycle(folder)
-    arms = ["base", cycle.last.name, "placebo"]
-    seen = set(cycle["base"].refusal.table["scenario"])
-    old_goals = set(cycle["base"].harm.table["cluster"])
-    ours = {one.id for one in taxonomy().categories}
-    rated, texts = {}, {}
-    for name in arms:
-        first, second = measured(cycle, name, Path(out).absolute())
-        own = first.table["cluster"].str.partition("/")[0].isin(ours)
-        fresh = ~first.table["cluster"].isin(old_goals)
-        parts = {"own goals": own, "of these, goals that the cycle did not ask for": own & fresh, "other sets": ~own}
-        rated[name] = {part: first.table[which].assign(category=part) for part, which in parts.items()}
-        harmless = second.table[~second.table["scenario"].isin(seen)]
-        rated[name] |= {str(category): rows for category, rows in harmless.groupby("category")}
-        rest = [one for one in second.conversations if one.scenario not in seen]
-        rows = [(one.scenario, one.category, one.answers[0] if one.answers else None) for one in rest]
-        texts[name] = pd.DataFrame(rows, columns=["id", "category", "text"])
-    columns = ["category", "n", "n_unscored", "value_before", "value_after", "difference", "low", "high", "fixed", "broken", "p"]
-    for name in arms[1:]:
-        print(f"\n{name} beside base")
-        pairs = [(part, rated["base"][part], rated[name][part]) for part in rated[name]]
-        metric = {"lookalike": "refusal", "ordinary": "refusal"}
-        found = [
-            metrics.compare_arms(one, two, {part: metric.get(part, "DR-3")}, seed=0, names=("base", name))
-            for part, one, two in pairs
+    further = measured_further(cycle, Path(out).absolute())
+    for arm in further.arms[1:]:
+        harm = [
+            outcome.harm(further, arm.name, origin=origin).iloc[-1:].assign(category=origin)
+            for origin in (outcome.OWN, outcome.OTHER)
         ]
-        print(pd.concat(found)[columns].round(4).to_string(index=False))
-        print(metrics.coherence(texts["base"], texts[name]).round(3).to_string(index=False))
+        print(f"\n{arm.name} beside {BASE}")
+        print(pd.concat([*harm, outcome.refusals(further, arm.name)])[COLUMNS].round(4).to_string(index=False))
+        print(outcome.coherence(further, arm.name).round(3).to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -214,7 +214,6 @@ def _harm_table(arm: Arm, origin: str, by: str) -> pd.DataFrame:
 
 def _answers(arm: Arm) -> pd.DataFrame:
     """First answers to harmless requests: `id`, `category`, `cluster`, `text`."""
-
     said = {talk.scenario: talk.answers[0] if talk.answers else None for talk in arm.refusal.conversations}
     table = arm.refusal.table
     asked = table.loc[table["category"].isin(["lookalike", "ordinary"]), ["scenario", "category", "cluster"]]

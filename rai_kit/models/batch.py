@@ -30,7 +30,7 @@ class Requests(Mapping[str, dict[str, Any]]):
     """Calls by key, in the order they were added. They lie in a nameless temporary file; only their places are in memory."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed in the next line, when nobody uses this any more
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - the finalizer below closes it
         weakref.finalize(self, self._file.close)
         self._places: dict[str, tuple[int, int]] = {}
 

@@ -67,10 +67,9 @@ def before_after(
     left = axes[:: 1 + len(beside)]
     drawn = [*zip(left, blocks, strict=True), *([(axes[1], beside[0])] if beside else [])]
     shares = [one for _, block in drawn for rows in block.values() for one in rows if one["metric"] not in _TOPS]
-    end = end_of_shares(one[f"value_{arm}{end}"] for one in shares for arm in ("before", "after") for end in ("", "_high"))
+    end = end_of_shares(one[f"value_{side}{edge}"] for one in shares for side in ("before", "after") for edge in ("", "_high"))
     for axis, block in drawn:
-        factor, top, words = _scale(block)
-        top = top if factor == 1 else end
+        factor, top, words = _scale(block, end)
         for y, rows in enumerate(block.values()):
             _pairs(axis, y, rows, arms, factor, 0.8 / slots)
         _row_labels(axis, block, titles, max(len(block), tall[0] if axis is not left[-1] or len(left) == 1 else 0))
@@ -278,12 +277,12 @@ def _blocks(comparison: pd.DataFrame) -> list[dict[tuple[str, str], list[dict[An
     return [kinds[kind] for kind in sorted(kinds)]
 
 
-def _scale(block: Mapping[tuple[str, str], Any]) -> tuple[float, float, str]:
-    """From a value to the axis, the end of the axis, and what stands under it."""
+def _scale(block: Mapping[tuple[str, str], Any], end: float = 100.0) -> tuple[float, float, str]:
+    """From a value to the axis, the end of the axis (`end` for shares, in percent), and what stands under it."""
     metrics = list(dict.fromkeys(metric for _, metric in block))
     if metrics[0] in _TOPS:
         return 1.0, float(_TOPS[metrics[0]]), f"mean {metrics[0]}, 0-{_TOPS[metrics[0]]}"
-    return 100.0, 100.0, metric_title(metrics[0]) if len(metrics) == 1 else "defects, %"
+    return 100.0, end, metric_title(metrics[0]) if len(metrics) == 1 else "defects, %"
 
 
 def _arm(place: int) -> tuple[str, str, str]:
